@@ -1,0 +1,72 @@
+"""The seam between search and arithmetic: arrays in, arrays out, two engines behind the same words.
+
+An engine knows neither files nor text. It encodes pixels once, and opens a `Session` in which rows of tokens grow over
+the features of their image. Rows are grouped by image: `rows = images * beams`, row `i * beams + b` is beam (or sample)
+`b` of image `i`. Features are never repeated per row.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Precision = Literal["auto", "fp32", "int8", "fp16", "bf16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What the image encoder saw."""
+
+    features: Floats
+    """(images, tokens, width)"""
+    concepts: Floats | None = None
+    """(images, concept words): probability of each word, where the model has concept tokens."""
+
+
+class Session(Protocol):
+    """Rows of tokens growing over the features of their images; holds the key-value cache."""
+
+    def logits(self, ids: Ints) -> Floats:
+        """Append one token to each row and return the next-token logits.
+
+        ids: (rows,). The result, (rows, vocabulary), may be overwritten by the next call. The prompt was read when the
+        session opened: its logits are `first`.
+        """
+        ...
+
+    @property
+    def first(self) -> Floats:
+        """Logits after the prompt, (images, vocabulary): one row an image, since all its beams still agree."""
+        ...
+
+    def reorder(self, sources: Ints) -> None:
+        """Row r continues what row sources[r] was, (rows,); sources stay within their image. Call before `logits`."""
+        ...
+
+    def keep(self, images: Ints) -> None:
+        """Go on with these images only, (kept,), ascending positions among the present ones; their rows close up."""
+        ...
+
+
+class Engine(Protocol):
+    """The arithmetic of one BLIP."""
+
+    name: str  # "onnx" or "torch"
+    precision: str  # what "auto" became
+
+    def encode(self, pixels: Floats) -> Encoded:
+        """pixels: (images, 3, side, side), normalised."""
+        ...
+
+    def session(self, context: Floats, prompt: Ints, beams: int) -> AbstractContextManager[Session]:
+        """Open a session over `context` (images, tokens, width) after the tokens of `prompt` (length,), shared by all.
+
+        Cross-attention keys and values are computed here, once per image.
+        """
+        ...

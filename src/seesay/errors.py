@@ -1,0 +1,79 @@
+"""Every error Seesay raises on purpose, as one tree.
+
+    SeesayError
+    ├── UsageError            the request contradicts itself or cannot be met      (also a ValueError)
+    ├── ImageError            one picture cannot be used; the rest of a batch can
+    │   ├── ImageNotFound     nothing there
+    │   ├── ImageUnreadable   broken, truncated, or not a picture at all
+    │   ├── ImageTooLarge     more pixels, bytes or seconds than the limits allow
+    │   └── ImageRefused      an address or source that policy forbids
+    ├── ModelError
+    │   ├── ModelNotFound     no such name, folder or hub id, or not on disk while offline
+    │   ├── CheckpointError   weights or configuration that do not fit
+    │   └── DownloadError     the network or the hub failed
+    ├── CapabilityError       this model cannot do that; the message names one that can
+    └── MissingExtra          an optional dependency is not installed
+
+Each carries a `remedy`: one sentence that says what to do, printed under the message.
+"""
+
+from __future__ import annotations
+
+
+class SeesayError(Exception):
+    """Something a caller can act on: `str(error)` says what happened, `error.remedy` what to do about it."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class UsageError(SeesayError, ValueError):
+    """The options contradict each other, or the request makes no sense."""
+
+
+class ImageError(SeesayError):
+    """One picture cannot be used."""
+
+
+class ImageNotFound(ImageError):
+    """No file, address or table row where the source said."""
+
+
+class ImageUnreadable(ImageError):
+    """The bytes are not a picture we can decode."""
+
+
+class ImageTooLarge(ImageError):
+    """The picture passes a limit of pixels, bytes or time."""
+
+
+class ImageRefused(ImageError):
+    """The source is one that policy forbids, such as a private network address."""
+
+
+class ModelError(SeesayError):
+    """The model cannot be used."""
+
+
+class ModelNotFound(ModelError):
+    """No model of that name here, and none may or can be fetched."""
+
+
+class CheckpointError(ModelError):
+    """The weights or the configuration do not fit the architecture."""
+
+
+class DownloadError(ModelError):
+    """Fetching the model failed."""
+
+
+class CapabilityError(SeesayError):
+    """The model has no head for that verb."""
+
+
+class MissingExtra(SeesayError):
+    """An optional dependency is needed: the remedy names the extra to install."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an optional dependency", f"pip install 'seesay[{extra}]'")
