@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Task = Literal["caption", "match", "answer"]
-"""Which heads a checkpoint has: BlipForConditionalGeneration, BlipForImageTextRetrieval, BlipForQuestionAnswering."""
+from seesay.errors import UsageError
+
+Task = Literal["caption", "match", "answer", "pretrain"]
+"""Which heads a checkpoint has: those of BlipForConditionalGeneration, BlipForImageTextRetrieval or
+BlipForQuestionAnswering, or captioning's and matching's at once (the paper's pre-training, section 3.2)."""
+
+IMAGENET_CLASSES = 1000
+BACKBONE_WIDTH = 1280  # channels of EfficientNet-Lite2's last feature map
+BACKBONE_STRIDE = 32  # input pixels per cell of that map
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisionConfig:
-    """Image encoder (ViT, arXiv 2010.11929). Pre-LN blocks, class token, learned positions."""
+    """Image encoder (ViT, arXiv 2010.11929). Pre-LN blocks, class token, learned positions.
+
+    Raises UsageError for sizes that make no network.
+    """
 
     hidden_size: int = 768
     num_hidden_layers: int = 12
@@ -23,14 +34,29 @@ class VisionConfig:
     embedding: Literal["patch", "efficientnet_lite2"] = "patch"
     """Where patch tokens come from: a strided convolution, or the feature map of a network (the ViT paper's hybrid)."""
     concept_tokens: int = 0
-    """Tokens appended to the features for the likeliest concept words of the image network's classifier (hybrid only)."""
+    """Tokens appended to the features for the likeliest concept words of the hybrid's own classifier."""
     concept_words: tuple[str, ...] = ()
-    """The words those tokens stand for, in the order of the weights."""
+    """The words those tokens stand for, in the order of the weights. Without tokens, their probabilities only."""
+
+    def __post_init__(self) -> None:
+        _check_transformer("image", self.hidden_size, self.num_hidden_layers, self.num_attention_heads)
+        _check_positive("image", intermediate_size=self.intermediate_size, patch_size=self.patch_size)
+        _check_positive("image", image_size=self.image_size)
+        if self.embedding not in ("patch", "efficientnet_lite2"):
+            raise UsageError(f"Unknown patch embedding {self.embedding!r}", "Use 'patch' or 'efficientnet_lite2'.")
+        if self.image_size > 4096 or self.grid_side < 1:
+            raise UsageError(f"Images of {self.image_size} pixels in patches of {self.patch_size} make no grid")
+        if self.embedding == "patch" and (self.concept_tokens or self.concept_words):
+            raise UsageError("Concepts come from the hybrid's image network; a plain ViT has none")
+        if not 0 <= self.concept_tokens <= len(self.concept_words):
+            raise UsageError(f"{self.concept_tokens} concept tokens need at least as many concept words")
 
     @property
     def grid_side(self) -> int:
-        """Patches along one side: 24 for 384 px in patches of 16; 9 for EfficientNet-Lite2 at 260 px (stride 32, SAME)."""
-        return -(-self.image_size // 32) if self.embedding == "efficientnet_lite2" else self.image_size // self.patch_size
+        """Patches along one side: 24 for 384 px in patches of 16; 9 for the hybrid at 260 px (stride 32, SAME)."""
+        if self.embedding == "efficientnet_lite2":
+            return -(-self.image_size // BACKBONE_STRIDE)
+        return self.image_size // self.patch_size
 
     @property
     def tokens(self) -> int:
@@ -40,7 +66,10 @@ class VisionConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextConfig:
-    """Text transformer (BERT layout, post-LN) with optional cross-attention to `encoder_hidden_size`-wide features."""
+    """Text transformer (BERT layout, post-LN) with optional cross-attention to `encoder_hidden_size`-wide features.
+
+    Raises UsageError for sizes that make no network, and for special tokens outside the vocabulary.
+    """
 
     vocab_size: int = 30524
     hidden_size: int = 768
@@ -55,6 +84,15 @@ class TextConfig:
     pad_token_id: int = 0
     enc_token_id: int = 30523  # [ENC], first token where the image-grounded encoder reads
 
+    def __post_init__(self) -> None:
+        _check_transformer("text", self.hidden_size, self.num_hidden_layers, self.num_attention_heads)
+        _check_positive("text", vocab_size=self.vocab_size, intermediate_size=self.intermediate_size)
+        _check_positive("text", max_position_embeddings=self.max_position_embeddings)
+        _check_positive("text", encoder_hidden_size=self.encoder_hidden_size)
+        for token in (self.bos_token_id, self.eos_token_id, self.pad_token_id, self.enc_token_id):
+            if not 0 <= token < self.vocab_size:
+                raise UsageError(f"Special token {token} is outside a vocabulary of {self.vocab_size}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlipConfig:
@@ -67,3 +105,84 @@ class BlipConfig:
     """Width of the shared image-text space (Hugging Face: image_text_hidden_size)."""
     image_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+
+    def __post_init__(self) -> None:
+        _check_positive("whole", projection_dim=self.projection_dim)
+        if self.text.encoder_hidden_size != self.vision.hidden_size:
+            raise UsageError(
+                f"The text side reads features {self.text.encoder_hidden_size} wide, "
+                f"the image side makes them {self.vision.hidden_size} wide"
+            )
+
+    @classmethod
+    def base(cls, task: Task = "caption", image_size: int = 384) -> BlipConfig:
+        """The paper's BLIP with ViT-B/16."""
+        return cls(task=task, vision=VisionConfig(image_size=image_size))
+
+    @classmethod
+    def large(cls, task: Task = "caption", image_size: int = 384) -> BlipConfig:
+        """The paper's BLIP with ViT-L/16; the text side is base's."""
+        vision = VisionConfig(
+            hidden_size=1024,
+            num_hidden_layers=24,
+            num_attention_heads=16,
+            intermediate_size=4096,
+            image_size=image_size,
+        )
+        return cls(task=task, vision=vision, text=TextConfig(encoder_hidden_size=1024))
+
+    @classmethod
+    def small(
+        cls,
+        tokens: Sequence[str],
+        task: Task = "caption",
+        image_layers: int = 2,
+        concept_words: Sequence[str] = (),
+        concept_tokens: int = 0,
+    ) -> BlipConfig:
+        """The built-in model: ViT layers over EfficientNet-Lite2's map, and MiniLM-L6's text transformer.
+
+        `tokens` is the vocabulary in the order of its ids; [PAD], [SEP], [DEC] and [ENC] must be in it.
+        """
+        vision = VisionConfig(
+            hidden_size=384,
+            num_hidden_layers=image_layers,
+            num_attention_heads=12,
+            intermediate_size=1536,
+            image_size=260,
+            embedding="efficientnet_lite2",
+            concept_tokens=concept_tokens,
+            concept_words=tuple(concept_words),
+        )
+        ids = {token: index for index, token in enumerate(tokens)}
+        if missing := [token for token in ("[PAD]", "[SEP]", "[DEC]", "[ENC]") if token not in ids]:
+            raise UsageError(f"The vocabulary lacks {', '.join(missing)}", "Append the special tokens to it.")
+        text = TextConfig(
+            vocab_size=len(tokens),
+            hidden_size=384,
+            encoder_hidden_size=384,
+            num_hidden_layers=6,
+            num_attention_heads=12,
+            intermediate_size=1536,
+            bos_token_id=ids["[DEC]"],
+            eos_token_id=ids["[SEP]"],
+            pad_token_id=ids["[PAD]"],
+            enc_token_id=ids["[ENC]"],
+        )
+        # EfficientNet-Lite was trained on (x - 127) / 128 of bytes, not on ImageNet's mean and deviation.
+        centre, spread = (127 / 255,) * 3, (128 / 255,) * 3
+        return cls(task=task, vision=vision, text=text, image_mean=centre, image_std=spread)
+
+
+def _check_transformer(tower: str, hidden_size: int, layers: int, heads: int) -> None:
+    _check_positive(tower, hidden_size=hidden_size, num_attention_heads=heads)
+    if hidden_size % heads:
+        raise UsageError(f"A {tower} tower {hidden_size} wide cannot be split among {heads} attention heads")
+    if not 0 <= layers <= 128:
+        raise UsageError(f"A {tower} tower of {layers} layers makes no sense")
+
+
+def _check_positive(tower: str, **sizes: int) -> None:
+    for name, value in sizes.items():
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
+            raise UsageError(f"{name}={value!r} of the {tower} tower is not a size between 1 and 1,000,000")
