@@ -11,8 +11,10 @@
     │   ├── ModelNotFound     no such name, folder or hub id, or not on disk while offline
     │   ├── CheckpointError   weights or configuration that do not fit
     │   └── DownloadError     the network or the hub failed
+    ├── DataError             a data set's file, or one row of it, cannot be used; the place is in the message
     ├── CapabilityError       this model cannot do that; the message names one that can
     └── MissingExtra          an optional dependency is not installed
+        └── ImageExtraMissing one picture needs it; the rest of a batch can do without   (also an ImageError)
 
 Each carries a `remedy`: one sentence that says what to do, printed under the message.
 """
@@ -68,6 +70,10 @@ class DownloadError(ModelError):
     """Fetching the model failed."""
 
 
+class DataError(SeesayError):
+    """A file of a data set, or one row of it, is not what its format says; the message names the place."""
+
+
 class CapabilityError(SeesayError):
     """The model has no head for that verb."""
 
@@ -77,3 +83,7 @@ class MissingExtra(SeesayError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs an optional dependency", f"pip install 'seesay[{extra}]'")
+
+
+class ImageExtraMissing(MissingExtra, ImageError):
+    """This picture cannot be read without an optional dependency; others can, so a batch goes on."""

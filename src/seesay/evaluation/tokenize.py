@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-PUNCTUATION = frozenset(["''", "'", "``", "`", "\"", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
+PUNCTUATION = frozenset(["''", "'", "``", "`", '"', ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 
 _TOKEN = re.compile(
     r"""
