@@ -431,7 +431,7 @@ class TextModel(nn.Module):
         context_mask: (B, N), nonzero for features that may be seen; a row of zeros sees nothing, and that is allowed.
         """
         past = cache.length if cache else 0
-        states = self.embeddings(ids, past)
+        states: Tensor = self.embeddings(ids, past)
         own_mask, plain_causal = self._own_mask(ids, past, mask, causal)
         cross_mask = None if context_mask is None else context_mask.bool()[:, None, None, :]
         for i, layer in enumerate(self.encoder.layer):
