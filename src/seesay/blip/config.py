@@ -15,6 +15,15 @@ BlipForQuestionAnswering, or captioning's and matching's at once (the paper's pr
 IMAGENET_CLASSES = 1000
 BACKBONE_WIDTH = 1280  # channels of EfficientNet-Lite2's last feature map
 BACKBONE_STRIDE = 32  # input pixels per cell of that map
+LITE2_STAGES = (  # its blocks: repeats, kernel, stride, expansion, channels out
+    (1, 3, 1, 1, 16),
+    (3, 3, 2, 6, 24),
+    (3, 5, 2, 6, 48),
+    (4, 3, 2, 6, 88),
+    (4, 5, 1, 6, 120),
+    (5, 5, 2, 6, 208),
+    (1, 3, 1, 6, 352),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seesay.blip.config import BACKBONE_WIDTH, IMAGENET_CLASSES, BlipConfig, TextConfig, VisionConfig
+from seesay.blip.config import BACKBONE_WIDTH, IMAGENET_CLASSES, LITE2_STAGES, BlipConfig, TextConfig, VisionConfig
 from seesay.errors import CapabilityError
 
 KeyValues = tuple[Tensor, Tensor]
@@ -191,22 +191,12 @@ class EfficientNetLite2(nn.Module):
     swish, stem and head not scaled). A frozen BatchNorm is a multiplication and an addition: folded, it costs nothing.
     """
 
-    STAGES = (  # repeats, kernel, stride, expansion, channels out
-        (1, 3, 1, 1, 16),
-        (3, 3, 2, 6, 24),
-        (3, 5, 2, 6, 48),
-        (4, 3, 2, 6, 88),
-        (4, 5, 1, 6, 120),
-        (5, 5, 2, 6, 208),
-        (1, 3, 1, 6, 352),
-    )
-
     def __init__(self) -> None:
         super().__init__()
         self.stem = SameConv2d(3, 32, 3, 2)
         self.blocks = nn.ModuleList()
         channels = 32
-        for repeats, kernel, stride, expansion, out in self.STAGES:
+        for repeats, kernel, stride, expansion, out in LITE2_STAGES:
             for i in range(repeats):
                 self.blocks.append(InvertedResidual(channels, out, kernel, 1 if i else stride, expansion))
                 channels = out

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seesay.blip.model import Blip, EfficientNetLite2
+from seesay.blip.config import LITE2_STAGES
+from seesay.blip.model import Blip
 from seesay.errors import MissingExtra, UsageError
 
 BATCH_NORM_EPSILON = 1e-3  # EfficientNet's, not PyTorch's default
@@ -53,7 +54,7 @@ def image_weights() -> dict[str, Tensor]:
         "vision_model.concepts.classifier.weight": source["_fc.weight"],
         "vision_model.concepts.classifier.bias": source["_fc.bias"],
     }
-    for i in range(sum(repeats for repeats, *_ in EfficientNetLite2.STAGES)):
+    for i in range(sum(repeats for repeats, *_ in LITE2_STAGES)):
         for conv, norm, name in BLOCK_LAYERS if i else BLOCK_LAYERS[1:]:  # the first block does not expand
             weights |= _folded(source, f"_blocks.{i}.{conv}", f"_blocks.{i}.{norm}", f"{backbone}.blocks.{i}.{name}")
     return weights
