@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,33 +16,58 @@ from seesay.images.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-READS = "give a JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or HEIC picture"
 
-
-def decode(data: bytes, *, limits: Limits = DEFAULT_LIMITS, side: int | None = None, frame: int = 0) -> Image:
-    """An upright RGB picture from the bytes of a file, whatever its name says.
+def decode(data: bytes, *, limits: Limits = DEFAULT_LIMITS, side: int | None = None) -> Image:
+    """An upright RGB picture from the bytes of a file, whatever its name says; the first of an animation or of pages.
 
     EXIF orientation is applied, transparency is laid over white, 16-bit grey is scaled (not clipped) to 8 bits, CMYK
     becomes RGB without colour management; colour profiles are ignored, as transformers' processors ignore them.
     `side`: how many pixels of width and height will be used. With it the picture may come back smaller than the file's,
     never smaller than `side` where the file is larger: JPEGs are decoded at 1/2, 1/4 or 1/8 scale (libjpeg's scaled
-    DCT), others are averaged down. `frame`: which picture of an animation or of a TIFF's pages.
+    DCT), others are averaged down.
 
     Raises ImageUnreadable, ImageTooLarge, or ImageExtraMissing (HEIC without pillow-heif).
     """
+    kind = known(data, limits)
+    with translated(data, kind):
+        image = open_container(data, kind)
+        limits.check_pixels(*image.size)
+        if side:
+            image.draft(None, (side, side))
+        return finish(image, side)
+
+
+class Animation:
+    """The frames of an animation, or the pages of a TIFF. In rising order they cost one pass over the file.
+
+    Opening raises what `decode` raises. Safe to use from several threads.
+    """
+
+    def __init__(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._data, self._limits, self._kind = data, limits, known(data, limits)
+        self._lock = Lock()
+        with translated(data, self._kind):
+            self._image = open_container(data, self._kind)
+            limits.check_pixels(*self._image.size)
+            self.frames: int = getattr(self._image, "n_frames", 1)
+
+    def frame(self, index: int, side: int | None = None) -> Image:
+        """Frame `index`, counted from 0, upright and RGB; `side` and errors as in `decode`."""
+        with self._lock, translated(self._data, self._kind):
+            if index < self._image.tell():
+                self._image = open_container(self._data, self._kind)  # Pillow cannot rewind every APNG
+            self._image.seek(index)
+            self._limits.check_pixels(*self._image.size)  # pages differ in size
+            return finish(self._image.copy(), side)
+
+
+def known(data: bytes, limits: Limits) -> Format:
+    """The format of bytes that are a picture within the limit; else ImageUnreadable or ImageTooLarge."""
     limits.check_bytes(len(data))
     kind = sniff(data[:SNIFFED])
     if kind is None:
         raise ImageUnreadable(*_not_a_picture(data))
-    with translated(data, kind):
-        image = open_container(data, kind)
-        limits.check_pixels(*image.size)
-        if frame:
-            image.seek(frame)
-            limits.check_pixels(*image.size)  # pages of a TIFF differ in size
-        if side:
-            image.draft(None, (side, side))
-        return finish(image, side)
+    return kind
 
 
 def finish(image: Image, side: int | None) -> Image:
@@ -157,4 +183,4 @@ def _not_a_picture(data: bytes) -> tuple[str, str]:
         return "a web page, not a picture", "give the address of the picture itself"
     if start.startswith(b"%pdf"):
         return "a PDF, not a picture", "render its pages to PNG first"
-    return "not a picture of a known format", READS
+    return "not a picture of a known format", "give a JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or HEIC picture"

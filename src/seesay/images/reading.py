@@ -10,7 +10,7 @@ import numpy as np
 
 from seesay.errors import ImageNotFound, ImageUnreadable, UsageError
 from seesay.images.decode import decode, finish, from_array, translated
-from seesay.images.formats import SNIFFED, sniff
+from seesay.images.formats import sniff
 from seesay.images.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -63,10 +63,8 @@ def read_bytes(source: str | Path | bytes, *, limits: Limits = DEFAULT_LIMITS, a
             from seesay.images.fetch import fetch
 
             return fetch(source, limits=limits, allow_private=allow_private)
-        if source[:5].lower() == "data:":
-            return _from_data_uri(source, limits)
-        if (data := _from_base64(source, limits)) is not None:
-            return data
+        if is_inline(source):
+            return _from_data_uri(source, limits) if source[:5].lower() == "data:" else _from_base64(source, limits)
     return _from_file(Path(source), limits)
 
 
@@ -93,43 +91,45 @@ def _from_file(path: Path, limits: Limits) -> bytes:
 
 def _from_data_uri(uri: str, limits: Limits) -> bytes:
     """Bytes of a data: URI (RFC 2397), base64 or percent-encoded."""
-    import base64
-    import binascii
-    from urllib.parse import unquote_to_bytes
+    from urllib.parse import unquote, unquote_to_bytes
 
     header, comma, payload = uri.partition(",")
     if not comma:
         raise ImageUnreadable("a data: URI without a comma holds nothing", "write data:image/jpeg;base64,...")
-    limits.check_bytes(len(payload) * 3 // 4)
-    raw = unquote_to_bytes(payload)
+    limits.check_bytes(len(payload) // 3)  # %FF is the longest way to write a byte; what it decodes to is checked next
     if header.lower().rstrip().endswith(";base64"):
-        try:
-            raw = base64.b64decode(raw, validate=False)
-        except binascii.Error as error:
-            raise ImageUnreadable(f"damaged base64 in a data: URI ({error})", "encode the picture again") from error
-    limits.check_bytes(len(raw))
-    return raw
+        return _from_base64(unquote(payload), limits)
+    return unquote_to_bytes(payload)
 
 
 BASE64 = re.compile(r"[A-Za-z0-9+/\-_\s]+={0,2}\s*")
 
 
-def _from_base64(text: str, limits: Limits) -> bytes | None:
-    """Bytes of bare base64 text, or None where it is no picture's: short text and anything else is taken for a path.
+def is_inline(text: str) -> bool:
+    """Whether the text is the picture itself: a data: URI, or base64 that begins as a picture does.
 
     Deciding by the decoded first bytes keeps a path such as "photos/cat" a path.
     """
     import base64
+
+    if text[:5].lower() == "data:":
+        return True
+    head = re.sub(r"\s", "", text[:64]).translate(URL_SAFE)[:40]
+    return len(head) == 40 and BASE64.fullmatch(head) is not None and sniff(base64.b64decode(head)) is not None
+
+
+URL_SAFE = str.maketrans("-_", "+/")  # RFC 4648 section 5 to section 4
+
+
+def _from_base64(text: str, limits: Limits) -> bytes:
+    import base64
     import binascii
 
-    if len(text) < 4 * SNIFFED // 3 or not BASE64.fullmatch(text[:64]) or not BASE64.fullmatch(text):
-        return None
-    standard = re.sub(r"\s+", "", text).replace("-", "+").replace("_", "/")
+    limits.check_bytes(len(text) * 3 // 4)
+    if not BASE64.fullmatch(text):  # b64decode would drop foreign characters silently
+        raise ImageUnreadable("damaged base64: characters that do not belong there", "encode the picture again")
+    compact = re.sub(r"\s", "", text).translate(URL_SAFE)
     try:
-        head = base64.b64decode(standard[:40])
-        if sniff(head) is None:
-            return None
-        limits.check_bytes(len(standard) * 3 // 4)
-        return base64.b64decode(standard + "=" * (-len(standard) % 4))
+        return base64.b64decode(compact + "=" * (-len(compact) % 4))
     except binascii.Error as error:
         raise ImageUnreadable(f"damaged base64 ({error})", "encode the picture again") from error
