@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal
 
 from seesay.errors import UsageError
@@ -117,6 +118,9 @@ class BlipConfig:
 
     def __post_init__(self) -> None:
         _check_positive("whole", projection_dim=self.projection_dim)
+        for name, values in (("image_mean", self.image_mean), ("image_std", self.image_std)):
+            if len(values) != 3 or not all(isfinite(value) for value in values) or min(self.image_std) <= 0:
+                raise UsageError(f"{name}={values} cannot normalise three colours")
         if self.text.encoder_hidden_size != self.vision.hidden_size:
             raise UsageError(
                 f"The text side reads features {self.text.encoder_hidden_size} wide, "

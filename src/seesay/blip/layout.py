@@ -1,4 +1,4 @@
-"""Names and shapes of a BLIP's weights: Hugging Face's layout, what is harmless beside it, and Salesforce's own names."""
+"""Names and shapes of a BLIP's weights: Hugging Face's layout, what is harmless beside it, Salesforce's names."""
 
 from __future__ import annotations
 
@@ -6,18 +6,32 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from seesay.blip.config import BACKBONE_WIDTH, IMAGENET_CLASSES, LITE2_STAGES, BlipConfig, Task, TextConfig, VisionConfig
+from seesay.blip.config import (
+    BACKBONE_WIDTH,
+    IMAGENET_CLASSES,
+    LITE2_STAGES,
+    BlipConfig,
+    Task,
+    TextConfig,
+    VisionConfig,
+)
 
 Shapes = dict[str, tuple[int, ...]]
 
+TWINS = {
+    "text_decoder.bert.embeddings.word_embeddings.weight": "text_decoder.cls.predictions.decoder.weight",
+    "text_decoder.cls.predictions.bias": "text_decoder.cls.predictions.decoder.bias",
+}
+"""Weights of the language-modelling head that are one with another: our name, and the one that may stand beside it."""
+
 HARMLESS = (
     r".*\.position_ids",  # the numbers 0, 1, 2 ...: a buffer that older transformers saved
-    r"text_decoder\.cls\.predictions\.decoder\.(weight|bias)",  # tied to the word embeddings and predictions.bias
+    *map(re.escape, TWINS.values()),
 )
 """Keys that a checkpoint may have beyond the layout, and why they are of no use."""
 
 SALESFORCE_HARMLESS = (
-    *HARMLESS,
+    r".*\.position_ids",
     r"(visual_encoder|text_encoder|vision_proj|text_proj)_m\..*",  # momentum copies: targets while training
     r"(image|text|idx)_queue|queue_ptr|ptr_queue",  # negatives of the contrastive loss
     r"temp",  # its temperature
@@ -76,9 +90,9 @@ def task_of(names: Iterable[str]) -> Task | None:
     return None
 
 
-def harmless(name: str, patterns: Iterable[str] = HARMLESS) -> bool:
+def harmless(name: str) -> bool:
     """Whether a weight of this name can be left aside."""
-    return any(re.fullmatch(pattern, name) for pattern in patterns)
+    return any(re.fullmatch(pattern, name) for pattern in HARMLESS)
 
 
 def from_salesforce(name: str) -> str:

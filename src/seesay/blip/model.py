@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import isqrt
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seesay.blip.checkpoint import Checkpoint
 from seesay.blip.config import BACKBONE_WIDTH, IMAGENET_CLASSES, LITE2_STAGES, BlipConfig, TextConfig, VisionConfig
 from seesay.errors import CapabilityError
 
@@ -599,6 +602,20 @@ class Blip(nn.Module):
     def _need(self, present: bool, verb: str, what: str) -> None:
         if not present:
             raise CapabilityError(f"A {self.config.task!r} model cannot do {verb}", f"Use {what}.")
+
+
+def from_checkpoint(checkpoint: Checkpoint, dropout: float = 0.0) -> Blip:
+    """The model with a checkpoint's weights, float32 on the CPU, in training mode as every new module is."""
+    with torch.device("meta"):  # nothing is initialised that is overwritten anyway
+        model = Blip(checkpoint.config, dropout)
+    weights = {name: torch.tensor(value) for name, value in checkpoint.weights.items()}
+    model.load_state_dict(weights, assign=True)
+    return model
+
+
+def to_arrays(model: Blip) -> dict[str, NDArray[np.float32]]:
+    """The model's weights as `write_checkpoint` takes them."""
+    return {name: value.detach().cpu().float().numpy() for name, value in model.state_dict().items()}
 
 
 def _initialise(module: nn.Module) -> None:
