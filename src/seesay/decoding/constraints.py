@@ -1,0 +1,167 @@
+"""Words that a caption must name: the finite-state machine of constrained beam search (arXiv 1612.00576).
+
+A constraint is a tuple of groups; a group is a tuple of alternatives; an alternative is a word as its tokens. A caption
+meets the constraint when it names, for every group, at least one of its alternatives as a whole word.
+
+The machine reads tokens. It knows which groups were named before (`named`) and how far the last tokens have come into
+an alternative (`node` of an Aho-Corasick trie). A word is complete only when the next token does not continue it: "cat"
+followed by "##erpillar" names no cat, and "pen ##guin" followed by "##s" does only if "penguins" is an alternative too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seesay.decoding.hypothesis import Floats
+from seesay.errors import UsageError
+
+Constraint = Sequence[Sequence[Sequence[int]]]
+"""Groups of alternatives of tokens; empty where an image is free."""
+State = tuple[int, int]
+"""(named, node): bit set of the groups named by words that are over, and the trie node that the last tokens reach."""
+
+MOST_GROUPS = 3  # beams are kept for every subset of groups, twice where words have several tokens: 15 times for three
+
+
+class Machine:
+    """The automaton of one image's constraint, and the kinds of state that get beams of their own.
+
+    A kind is (groups named, whether a further one is under way). Beams in the middle of a word must not compete with
+    those that name nothing: the first token of a rare word is as unlikely as the word, and would never survive.
+    """
+
+    def __init__(self, constraint: Constraint) -> None:
+        self._children: list[dict[int, int]] = [{}]
+        self._fallback = [0]  # longest proper suffix that is also in the trie
+        self._complete = [0]  # groups with an alternative that ends here, here or on a fallback
+        self._ahead = [0]  # groups with an alternative that goes on from here, here or on a fallback
+        self._telling: dict[int, list[int]] = {}
+        for group, alternatives in enumerate(constraint):
+            for word in alternatives:
+                self._insert(word, 1 << group)
+        self._link()
+        self.everything = (1 << len(constraint)) - 1
+        long = sum(1 << g for g, alternatives in enumerate(constraint) if any(len(word) > 1 for word in alternatives))
+        kinds = [(named, False) for named in range(self.everything + 1)]
+        kinds += [(named, True) for named in range(self.everything) if long & ~named]
+        self._kinds = {kind: position for position, kind in enumerate(kinds)}
+
+    def _insert(self, word: Sequence[int], group: int) -> None:
+        node = 0
+        for token in word:
+            if node:
+                self._ahead[node] |= group
+            if token not in self._children[node]:
+                self._children[node][token] = len(self._children)
+                self._children.append({})
+                self._fallback.append(0)
+                self._complete.append(0)
+                self._ahead.append(0)
+            node = self._children[node][token]
+        self._complete[node] |= group
+
+    def _link(self) -> None:
+        queue = list(self._children[0].values())
+        for node in queue:  # breadth first: a fallback is shorter, so it was linked before
+            for token, child in self._children[node].items():
+                self._fallback[child] = self._go(self._fallback[node], token)
+                queue.append(child)
+            self._complete[node] |= self._complete[self._fallback[node]]
+            self._ahead[node] |= self._ahead[self._fallback[node]]
+
+    def _go(self, node: int, token: int) -> int:
+        while node and token not in self._children[node]:
+            node = self._fallback[node]
+        return self._children[node].get(token, 0)
+
+    @property
+    def kinds(self) -> int:
+        """How many beams of beams this constraint needs."""
+        return len(self._kinds)
+
+    @property
+    def goal(self) -> int:
+        """The kind in which everything is named."""
+        return self._kinds[self.everything, False]
+
+    def named(self, state: State) -> int:
+        """Groups named, if the sentence ended here."""
+        return state[0] | self._complete[state[1]]
+
+    def open(self, state: State) -> bool:
+        """Whether the last word counts only if the next token does not continue it."""
+        return self.named(state) != state[0]
+
+    def kind(self, state: State) -> int:
+        named = self.named(state)
+        return self._kinds[named, bool(self._ahead[state[1]] & ~named)]
+
+    def read(self, state: State, token: int, continues: bool) -> State:
+        """The state after one more token; `continues` says that it belongs to the word before."""
+        return state[0] if continues else self.named(state), self._go(state[1], token)
+
+    def telling(self, state: State) -> list[int]:
+        """Tokens that lead into an alternative from here; all others lead to the same state."""
+        node = state[1]
+        if node not in self._telling:
+            tokens, suffix = set(self._children[0]), node
+            while suffix:
+                tokens |= self._children[suffix].keys()
+                suffix = self._fallback[suffix]
+            self._telling[node] = sorted(tokens)
+        return self._telling[node]
+
+
+@lru_cache(maxsize=8)
+def continuation_mask(continuations: frozenset[int], vocabulary: int) -> NDArray[np.bool_]:
+    """(vocabulary,): whether a token belongs to the word before. Cached: a tokenizer gives the same set each time."""
+    mask = np.zeros(vocabulary, dtype=np.bool_)
+    mask[[token for token in continuations if token < vocabulary]] = True
+    return mask
+
+
+def uniform_rows(
+    machine: Machine, scores: Floats, states: Sequence[State], continues: NDArray[np.bool_]
+) -> tuple[Floats, list[int]]:
+    """Rows in each of which every token left leads to the same state, and the beam that each row belongs to.
+
+    scores: (beams, vocabulary). The k best of such a row are all that can matter: telling tokens are taken out (they
+    are few, and looked at one by one), and where a word is open, its continuations get a row of their own.
+    """
+    waiting = [beam for beam, state in enumerate(states) if machine.open(state)]
+    table = np.concatenate([scores, scores[waiting]])
+    for beam, state in enumerate(states):
+        table[beam, machine.telling(state)] = -np.inf
+    for row, beam in enumerate(waiting, start=len(states)):
+        table[row, machine.telling(states[beam])] = -np.inf
+        table[row, ~continues] = -np.inf
+        table[beam, continues] = -np.inf
+    return table, [*range(len(states)), *waiting]
+
+
+def check(constraints: Sequence[Constraint], images: int, eos: int, vocabulary: int) -> None:
+    """Raise UsageError for constraints that no sentence can meet, or that need more beams than is sane."""
+    if len(constraints) != images:
+        raise UsageError(
+            f"{len(constraints)} constraints for {images} images", "Give one for each image; () leaves an image free."
+        )
+    for constraint in constraints:
+        if len(constraint) > MOST_GROUPS:
+            raise UsageError(f"A constraint has {len(constraint)} groups", f"Ask for {MOST_GROUPS} at most.")
+        for word in _words(constraint):
+            if not word or not all(0 <= token < vocabulary and token != eos for token in word):
+                raise UsageError(
+                    f"A constraint asks for the tokens {tuple(word)}",
+                    f"Give each alternative as one or more ids below {vocabulary}, without the end token.",
+                )
+
+
+def _words(constraint: Iterable[Sequence[Sequence[int]]]) -> Iterator[Sequence[int]]:
+    for group in constraint:
+        if not group:
+            raise UsageError("A constraint has a group without alternatives", "Leave the group out, or name a word.")
+        yield from group

@@ -1,0 +1,125 @@
+"""Sampling: every sentence draws its own next token, from all of the vocabulary or from its likeliest part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seesay.decoding.hypothesis import Floats, Hypothesis, Ints, Session
+from seesay.decoding.logits import log_normalizer, top
+from seesay.decoding.options import SearchOptions
+from seesay.decoding.rules import Rules
+from seesay.errors import UsageError
+
+
+def nucleus(scores: Floats, options: SearchOptions) -> tuple[Ints, NDArray[np.float64]]:
+    """The tokens that may be drawn, and their probabilities, which add up to 1; the likeliest first if `top_p` < 1.
+
+    scores: (vocabulary,) logits after the rules. Temperature first, then `top_k`, then `top_p` (arXiv 1904.09751), as
+    transformers has them: ties at the k-th place all stay, and so does the token that crosses `top_p`.
+    """
+    if options.temperature != 1.0:
+        scores = scores / np.float32(options.temperature)
+    peak = scores.max()
+    ids = np.arange(scores.size)
+    if 0 < options.top_k < scores.size:
+        ids = np.flatnonzero(scores >= top(scores[None], options.top_k)[0][0][-1])
+        scores = scores[ids]
+    odds = np.exp(scores - peak)
+    odds /= odds.sum()
+    # Tokens below this share could all be taken together and would still not reach past 1 - top_p: never in the nucleus
+    likely = np.flatnonzero(odds > (1.0 - options.top_p) / odds.size)
+    ids, odds = ids[likely], odds[likely]
+    if options.top_p < 1.0:
+        order = np.argsort(-odds)
+        within = np.searchsorted(np.cumsum(odds[order], dtype=np.float64), options.top_p) + 1
+        ids, odds = ids[order[:within]], odds[order[:within]]
+    chances = odds.astype(np.float64)
+    return ids, chances / chances.sum()
+
+
+@dataclass(slots=True)
+class Sample:
+    """A sentence while it grows."""
+
+    luck: NDArray[np.float64]
+    """(max_new_tokens,), each in [0, 1): where in the distribution each of its tokens is drawn."""
+    tokens: tuple[int, ...] = ()
+    token_scores: tuple[float, ...] = ()
+    ended: bool = False
+    stuck: bool = False
+    """The rules left no token."""
+
+    @property
+    def done(self) -> bool:
+        return self.ended or self.stuck or len(self.tokens) == len(self.luck)
+
+
+def sample(session: Session, prompt: Sequence[int], options: SearchOptions, eos: int) -> list[list[Hypothesis]]:
+    """`count` sentences for each image, by their mean log-probability; `session` has `count` rows for each image.
+
+    A finished sentence idles until all of its image are; then the image leaves the batch.
+    """
+    images, vocabulary = session.first.shape
+    count = options.count
+    luck = _luck(options, images)
+    samples = [[Sample(luck[image, number]) for number in range(count)] for image in range(images)]
+    rules = Rules(options, eos, vocabulary)
+    logits, live = np.repeat(session.first, count, axis=0), samples
+    while True:
+        rows = [one for image in live for one in image]
+        _draw(rows, prompt, logits, rules, options, eos)
+        kept = [place for place, image in enumerate(live) if not all(one.done for one in image)]
+        if not kept:
+            return [sorted(map(_hypothesis, image), key=lambda found: -found.score) for image in samples]
+        if len(kept) < len(live):
+            session.keep(np.array(kept, dtype=np.int64))
+            live = [live[place] for place in kept]
+        ids = [eos if one.done else one.tokens[-1] for image in live for one in image]
+        logits = session.logits(np.array(ids, dtype=np.int64))
+
+
+def _luck(options: SearchOptions, images: int) -> NDArray[np.float64]:
+    """(images, count, max_new_tokens) uniform numbers.
+
+    With a seed, sample n draws from stream (seed, n), the same for every image: so it depends neither on its neighbours
+    in the batch nor on how many other samples there are. The price is that images share their luck: for samples that
+    are independent across images, leave the seed out or change it from image to image.
+    """
+    if options.seed is None:
+        return np.random.default_rng().random((images, options.count, options.max_new_tokens))
+    streams = [np.random.default_rng((options.seed, number)) for number in range(options.count)]
+    shared = np.stack([stream.random(options.max_new_tokens) for stream in streams])
+    return np.broadcast_to(shared, (images, *shared.shape))
+
+
+def _draw(
+    rows: Sequence[Sample], prompt: Sequence[int], logits: Floats, rules: Rules, options: SearchOptions, eos: int
+) -> None:
+    """Add one token to each row that is not done."""
+    growing = [row for row, one in enumerate(rows) if not one.done]
+    step = len(rows[growing[0]].tokens)
+    normalizer = log_normalizer(logits)
+    ruled = rules.apply(logits, ((row, (*prompt, *rows[row].tokens)) for row in growing), step)
+    for row in growing:
+        one = rows[row]
+        if ruled[row].max() == -np.inf:
+            if not one.tokens:
+                raise UsageError("The rules leave no token to begin with", "Forbid fewer tokens.")
+            one.stuck = True
+            continue
+        ids, chances = nucleus(ruled[row], options)
+        token = int(ids[np.searchsorted(np.cumsum(chances)[:-1], one.luck[step], side="right")])
+        one.token_scores = (*one.token_scores, float(logits[row, token]) - float(normalizer[row]))
+        if token == eos:
+            one.ended = True
+        else:
+            one.tokens = (*one.tokens, token)
+
+
+def _hypothesis(one: Sample) -> Hypothesis:
+    mean = sum(one.token_scores) / len(one.token_scores)
+    return Hypothesis(tokens=one.tokens, token_scores=one.token_scores, ended=one.ended, score=mean)
