@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
-from hub_server import HubServer, pull_request
 
+from hub_server import HubServer, pull_request
 from seesay import hub
 from seesay.errors import DownloadError, ModelNotFound
 
@@ -33,7 +33,9 @@ def server() -> Iterator[HubServer]:
 @pytest.fixture(autouse=True)
 def cache(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.endpoint + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub, "PAUSE", 0.0)

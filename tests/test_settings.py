@@ -86,7 +86,7 @@ def test_a_wrong_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_precisions_are_the_engines() -> None:
-    assert get_args(Precision) == settings._PRECISIONS
+    assert get_args(Precision) == settings.PRECISIONS
 
 
 def test_settings_are_frozen() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from seesay.hub import Progress
 
 PACKAGE = Path(__file__).parent
-HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+HUB_ID = re.compile(r"(?P<repository>\w[\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def _from_environment() -> Mapping[str, object]:
 
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-_PRECISIONS = ("auto", "fp32", "int8", "fp16", "bf16")
+PRECISIONS = ("auto", "fp32", "int8", "fp16", "bf16")
 
 
 def _checked(name: str, value: object, place: str) -> object:
@@ -113,8 +113,8 @@ def _threads(value: object) -> int:
 
 
 def _precision(value: object) -> object:
-    if value not in _PRECISIONS:
-        raise ValueError(f"must be one of {', '.join(_PRECISIONS)}")
+    if value not in PRECISIONS:
+        raise ValueError(f"must be one of {', '.join(PRECISIONS)}")
     return value
 
 

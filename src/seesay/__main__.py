@@ -1,0 +1,5 @@
+"""`python -m seesay` is `seesay`."""
+
+from seesay.cli.main import main
+
+main()

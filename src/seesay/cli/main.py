@@ -1,0 +1,77 @@
+"""The `seesay` command: its subcommands, and the one place where errors become messages and exit codes.
+
+Start-up is kept short: this module and the subcommands' modules import click and nothing heavy; what a command needs is
+imported when it runs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from seesay.cli.formats import printable
+from seesay.errors import SeesayError, UsageError
+
+COMMANDS = ("caption", "models", "bench", "doctor", "completion")
+
+
+class Commands(click.Group):
+    """Subcommands, each imported when it is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"seesay.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click's own, and the reader of a pipe going away, which it ends quietly
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(130)  # 128 + SIGINT, as shells count
+        except Exception as error:
+            if ctx.params["debug"]:
+                raise
+            click.echo(message(error), err=True)
+            ctx.exit(2 if isinstance(error, UsageError) else 1)
+
+
+def message(error: Exception) -> str:
+    """What a person is told: what happened, and below it what to do."""
+    if isinstance(error, SeesayError):
+        remedy = f"\n  {error.remedy}" if error.remedy else ""
+        return f"error: {printable(str(error))}{remedy}"
+    return (
+        f"error: unexpected {type(error).__name__}: {printable(str(error))}\n"
+        "  This is a fault in Seesay or in something it uses. `seesay --debug ...` or SEESAY_DEBUG=1 shows where."
+    )
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with `seesay caption photo.jpg`; `seesay COMMAND --help` has examples.",
+)
+@click.version_option(package_name="seesay", message="seesay %(version)s")
+@click.option("--debug", is_flag=True, envvar="SEESAY_DEBUG", help="Show where an error came from.")
+def cli(debug: bool) -> None:
+    """Pictures become words: captions on this computer, without a network."""
+    if debug:
+        import logging
+
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+
+
+def main() -> None:
+    """Entry point."""
+    cli(prog_name="seesay")
+

@@ -1,0 +1,24 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from seesay.settings import PRECISIONS
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def machine_options(command: Command) -> Command:
+    """--model, --precision, --threads and --offline: the settings that a command line may override."""
+    for option in (
+        click.option("--offline", is_flag=True, default=None, help="Never touch the network."),
+        click.option("--threads", type=click.IntRange(min=1), help="Threads for the arithmetic. [default: all cores]"),
+        click.option("--precision", type=click.Choice(PRECISIONS), help="Arithmetic of the model. [default: auto]"),
+        click.option("--model", "-m", metavar="NAME|HF-ID|FOLDER", help="Which model. See `seesay models`."),
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,240 @@
+"""Where captions go: standard output, a file that a killed run goes on with, side-cars beside the pictures.
+
+A file of lines (jsonl, csv) is its own journal: each picture is one record, appended and flushed; a torn last one is
+cut off when the run goes on. A document (json, coco) cannot be appended to: its rows go to OUTPUT.partial, and the
+document is written from them at the end and takes its place in one step. Killing the process at any moment costs the
+record in hand, no more. Files are locked against a second process, except on Windows.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
+
+from seesay.cli.formats import JSONL, DocumentFormat, LineFormat, Row, bare_line, dumps
+from seesay.errors import ImageRefused, SeesayError, UsageError
+from seesay.records import Caption
+
+Existing = Literal["refuse", "skip", "overwrite"]
+"""What to do about an output that is there: an error, go on with it, or begin anew."""
+
+
+class Output(Protocol):
+    """Takes captions."""
+
+    def wants(self, name: str) -> bool:
+        """Whether this picture still lacks its caption; ImageRefused where there is no place for it."""
+        ...
+
+    def write(self, name: str, caption: Caption) -> None: ...
+
+    def close(self) -> None:
+        """Make what was written whole. Called however the run ends, unless the process is killed."""
+        ...
+
+
+class Lines:
+    """One record a picture, each flushed. `place` is the file, or None for standard output."""
+
+    def __init__(self, stream: BinaryIO, form: LineFormat, done: set[str], place: Path | None) -> None:
+        self.stream = stream
+        self.done = done
+        self._form = form
+        self._place = place
+
+    def wants(self, name: str) -> bool:
+        return name not in self.done
+
+    def write(self, name: str, caption: Caption) -> None:
+        with writing(self._place):
+            self.stream.write(encoded(self._form.line(name, caption)))
+            self.stream.flush()
+
+    def close(self) -> None:
+        with writing(self._place):
+            self.stream.flush()
+
+
+class Document:
+    """Rows in a journal, and at the end the document made of them and of the rows of an earlier one."""
+
+    def __init__(self, journal: Lines, earlier: list[Row], form: DocumentFormat, publish: Callable[[bytes], None]):
+        self._journal = journal
+        self._earlier = earlier
+        self._form = form
+        self._publish = publish
+
+    def wants(self, name: str) -> bool:
+        return self._journal.wants(name)
+
+    def write(self, name: str, caption: Caption) -> None:
+        self._journal.write(name, caption)
+
+    def close(self) -> None:
+        self._journal.stream.seek(0)
+        rows = self._earlier + [json.loads(line) for line in self._journal.stream]
+        # By path: a process killed right after publishing leaves its rows in the journal too.
+        unique = {row["path"]: row for row in rows}
+        self._publish(encoded(dumps(self._form.document(list(unique.values()))) + "\n"))
+
+
+class SideCars:
+    """photo.txt beside photo.jpg, one caption a line, each written in one step."""
+
+    def __init__(self, existing: Existing) -> None:
+        self._existing = existing
+        self._written: set[Path] = set()
+
+    def wants(self, name: str) -> bool:
+        beside = Path(name).with_suffix(".txt")
+        if not Path(name).is_file():
+            raise ImageRefused(f"no file {name} that a side-car could lie beside", "Use --format jsonl --output FILE.")
+        if beside in self._written:
+            raise ImageRefused(f"{beside} already holds the caption of another picture", "Use --format jsonl.")
+        if beside.exists() and self._existing == "refuse":
+            raise ImageRefused(f"{beside} exists", "Use --skip-existing to leave such pictures out, or --overwrite.")
+        return not (beside.exists() and self._existing == "skip")
+
+    def write(self, name: str, caption: Caption) -> None:
+        beside = Path(name).with_suffix(".txt")
+        self._written.add(beside)
+        replace(beside, encoded(bare_line(name, caption)))
+
+    def close(self) -> None: ...
+
+
+def to_stream(stream: BinaryIO, form: LineFormat) -> Lines:
+    """Lines on standard output, or into a pipe or device."""
+    with writing(None):
+        stream.write(encoded(form.head))
+    return Lines(stream, form, set(), None)
+
+
+def collected(stream: BinaryIO, form: DocumentFormat) -> Document:
+    """A document on standard output, where it can only stand when it is complete."""
+
+    def publish(document: bytes) -> None:
+        with writing(None):
+            stream.write(document)
+            stream.flush()
+
+    return Document(Lines(io.BytesIO(), JSONL, set(), None), [], form, publish)
+
+
+def to_file(path: Path, form: LineFormat, existing: Existing) -> Lines:
+    """Lines at the end of a file. Raises UsageError where the file is there, is another's, or is being written."""
+    if existing == "refuse" and path.exists():
+        raise _exists(path)
+    stream = _open_locked(path)
+    try:
+        if existing == "overwrite":
+            stream.truncate(0)
+        done = _names(stream, path, form)
+        if stream.tell() == 0:
+            with writing(path):
+                stream.write(encoded(form.head))
+    except BaseException:
+        stream.close()
+        raise
+    return Lines(stream, form, done, path)
+
+
+def to_document(path: Path, form: DocumentFormat, existing: Existing) -> Document:
+    """A document in a file, through the journal OUTPUT.partial. Raises as `to_file`."""
+    if existing == "refuse" and path.exists():
+        raise _exists(path)
+    earlier = _earlier(path, form) if existing == "skip" and path.exists() else []
+    journal = path.with_name(path.name + ".partial")
+    lines = to_file(journal, JSONL, existing)
+    lines.done |= {row["path"] for row in earlier}
+
+    def publish(document: bytes) -> None:
+        replace(path, document)
+        lines.stream.close()
+        journal.unlink()
+
+    return Document(lines, earlier, form, publish)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put a whole file in its place in one step."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing(path):
+        try:
+            beside.write_bytes(data)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(place: Path | None) -> Iterator[None]:
+    """A full disk or a forbidden folder as an error that says so. A closed pipe is no error and passes."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        message = f"cannot write {place or 'the output'}: {(error.strerror or str(error)).lower()}"
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise SeesayError(message, "Check the folder and its permissions, or name another --output.") from error
+        remedy = "Free some space" + (", then go on with --skip-existing: what is written stays." if place else ".")
+        raise SeesayError(message, remedy) from error
+
+
+def encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _exists(path: Path) -> UsageError:
+    return UsageError(f"{path} exists", "Go on with it (--skip-existing), begin anew (--overwrite), or name another.")
+
+
+def _earlier(path: Path, form: DocumentFormat) -> list[Row]:
+    try:
+        return form.rows(json.loads(path.read_bytes()))
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{path} is no output of this format", "Name another --output.") from error
+
+
+def _open_locked(path: Path) -> BinaryIO:
+    """The file for reading and appending, created where it is missing, for this process alone until it is closed."""
+    with writing(path):
+        stream = path.open("a+b")
+    try:
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Windows
+        pass
+    except OSError as error:
+        stream.close()
+        raise UsageError(f"another process is writing {path}", "Wait for it, or name another --output.") from error
+    return stream
+
+
+def _names(stream: BinaryIO, path: Path, form: LineFormat) -> set[str]:
+    """Names of the pictures in the file's whole records; what is torn after them is cut off."""
+    names: set[str] = set()
+    stream.seek(0)
+    end, record = 0, b""
+    for line in stream:
+        record += line
+        if not line.endswith(b"\n") or (form.quoted and record.count(b'"') % 2):
+            continue  # torn, or a line break within quotes
+        text = record.decode("utf-8", "surrogateescape")
+        try:
+            if text != form.head:
+                names.add(form.name(text))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise UsageError(f"{path} holds lines that are not ours", "Name another --output.") from error
+        end, record = end + len(record), b""
+    stream.truncate(end)
+    stream.seek(0, os.SEEK_END)
+    return names
