@@ -1,0 +1,87 @@
+"""Seesay: pictures become words, words find pictures.
+
+    import seesay
+    model = seesay.load()
+    print(model.caption("photo.jpg"))
+
+Names are imported when they are first used, so that `import seesay` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seesay.describe import Blip, CaptionOptions, Describer, Seen
+    from seesay.errors import (
+        CapabilityError,
+        CheckpointError,
+        DataError,
+        DownloadError,
+        ImageError,
+        ImageNotFound,
+        ImageRefused,
+        ImageTooLarge,
+        ImageUnreadable,
+        MissingExtra,
+        ModelError,
+        ModelNotFound,
+        SeesayError,
+        UsageError,
+    )
+    from seesay.images import ImageLike, Limits, open_image
+    from seesay.loading import load
+    from seesay.records import Caption, Provenance
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "seesay.describe": ("Blip", "CaptionOptions", "Describer", "Seen"),
+    "seesay.errors": (
+        *("CapabilityError", "CheckpointError", "DataError", "DownloadError", "ImageError", "ImageNotFound"),
+        *("ImageRefused", "ImageTooLarge", "ImageUnreadable", "MissingExtra", "ModelError", "ModelNotFound"),
+        *("SeesayError", "UsageError"),
+    ),
+    "seesay.images": ("ImageLike", "Limits", "open_image"),
+    "seesay.loading": ("load",),
+    "seesay.records": ("Caption", "Provenance"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022  # as a reader meets them
+    "load",
+    "Blip",
+    "Caption",
+    "CaptionOptions",
+    "CapabilityError",
+    "CheckpointError",
+    "DataError",
+    "Describer",
+    "DownloadError",
+    "ImageError",
+    "ImageLike",
+    "ImageNotFound",
+    "ImageRefused",
+    "ImageTooLarge",
+    "ImageUnreadable",
+    "Limits",
+    "MissingExtra",
+    "ModelError",
+    "ModelNotFound",
+    "Provenance",
+    "Seen",
+    "SeesayError",
+    "UsageError",
+    "open_image",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'seesay' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from seesay.blip.config import BlipConfig
-from seesay.decoding import Hypothesis, SearchOptions, defects, remedy, search
+from seesay.blip.checkpoint import Checkpoint
+from seesay.decoding import Hypothesis, SearchOptions, defects, remedy, rows_per_image, search
 from seesay.engine.base import Encoded, Engine
+from seesay.errors import CapabilityError, ImageError, UsageError
 from seesay.images import ImageLike, open_image, to_pixels
+from seesay.images.limits import DEFAULT_LIMITS, Limits
 from seesay.records import Caption, Provenance
 from seesay.tokenizer import Tokenizer
+
+CERTAIN = 0.35
+"""Probability from which a concept word must be named. At 0.5 fewer photographs name their object, at 0.25 more name a
+wrong one; see the model card."""
+FUNCTION_WORDS = (
+    "a an the and or of in on at to by with for from up down into onto over under near next his her their its it is are "
+    "was were be being has have that this there while as some two , . ' s -"
+).split()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptionOptions(SearchOptions):
-    """How a caption is made: the search, and the words it starts with or must not use."""
+    """How a caption is made: the search, the words it starts with, and the words it must or must not use."""
 
-    prompt: str | None = None
-    """Words the caption starts with; None takes the model's own ("a picture of " for none of the public captioners)."""
+    prompt: str = ""
+    """Words that the caption starts with, such as "a photography of"."""
     bad_words: tuple[str, ...] = ()
+    """Words that never appear."""
+    name_objects: bool = True
+    """Where the model has concept words: what its image network is sure to see must be named (arXiv 1612.00576)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +46,213 @@ class Seen:
 
     encoded: Encoded = field(repr=False)
     model: str
-    milliseconds: float
 
 
 class Describer(Protocol):
-    """Picture in, record out: what the server, the library, the agent and the commands know of a model."""
+    """Picture in, record out: all that the server, the library, the agent and the commands know of a model."""
 
     name: str
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Verbs this model can do: "caption", "ask", "match", "embed"."""
+        """Verbs this model can do, such as "caption"."""
         ...
 
-    def see(self, image: ImageLike) -> Seen: ...
+    def see(self, image: ImageLike) -> Seen:
+        """Encode a picture once, to ask it several things."""
+        ...
 
-    def caption(self, image: ImageLike | Seen, options: CaptionOptions | None = None, **changes: object) -> Caption: ...
+    def caption(self, image: ImageLike | Seen, options: CaptionOptions | None = None, **changes: object) -> Caption:
+        """A sentence about the picture."""
+        ...
+
+    def captions(
+        self, images: Sequence[ImageLike | Seen], options: CaptionOptions | None = None, **changes: object
+    ) -> list[Caption | ImageError]:
+        """One batch: a caption for each picture, or the error that says why there is none."""
+        ...
+
+
+class Blip:
+    """BLIP behind the `Describer` protocol, on either engine."""
+
+    def __init__(self, checkpoint: Checkpoint, engine: Engine, name: str, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.name = name
+        self.checkpoint = checkpoint
+        self.engine = engine
+        self.limits = limits
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        return frozenset({"caption"}) if self.checkpoint.config.task == "caption" else frozenset()
+
+    def see(self, image: ImageLike) -> Seen:
+        """Encode a picture once, to ask it several things. Raises ImageError."""
+        [seen] = self._see([image])
+        if isinstance(seen, ImageError):
+            raise seen
+        return seen
+
+    def caption(self, image: ImageLike | Seen, options: CaptionOptions | None = None, **changes: object) -> Caption:
+        """A sentence about the picture; with `count`, further ones as its `alternatives`.
+
+        `changes` are fields of CaptionOptions: `caption("photo.jpg", count=3, nucleus=True)`.
+        Raises ImageError where the picture cannot be used, UsageError for options that contradict each other.
+        """
+        [caption] = self.captions([image], options, **changes)
+        if isinstance(caption, ImageError):
+            raise caption
+        return caption
+
+    def captions(
+        self, images: Sequence[ImageLike | Seen], options: CaptionOptions | None = None, **changes: object
+    ) -> list[Caption | ImageError]:
+        """One batch: a caption for each picture, or the error that says why there is none.
+
+        Memory grows with the batch; a caption does not depend on its neighbours.
+        """
+        self._need("caption")
+        start = time.perf_counter()
+        options = _with_changes(options or CaptionOptions(), changes)
+        seen = self._see(images)
+        good = [one for one in seen if isinstance(one, Seen)]
+        found = self._describe([one.encoded for one in good], options) if good else []
+        share = (time.perf_counter() - start) * 1000 / max(len(good), 1)
+        provenance = self._provenance(options, share)
+        captions = iter([self._record(*one, provenance) for one in found])
+        return [next(captions) if isinstance(one, Seen) else one for one in seen]
+
+    # The road, step by step.
+
+    def _see(self, images: Sequence[ImageLike | Seen]) -> list[Seen | ImageError]:
+        """Bytes to pixels to features; pictures that are seen already pass through, bad ones become their error."""
+        pixels: dict[int, np.ndarray] = {}
+        seen: list[Seen | ImageError | None] = []
+        for position, image in enumerate(images):
+            if isinstance(image, Seen):
+                seen.append(self._own(image))
+                continue
+            try:
+                pixels[position] = self._pixels(image)
+                seen.append(None)
+            except ImageError as error:
+                seen.append(error)
+        if pixels:
+            encoded = self.engine.encode(np.concatenate(list(pixels.values())))
+            for row, position in enumerate(pixels):
+                seen[position] = Seen(_row(encoded, row), self.name)
+        return [one for one in seen if one is not None]
+
+    def _pixels(self, image: ImageLike) -> np.ndarray:
+        """(1, 3, S, S), normalised as the checkpoint wants it."""
+        config = self.checkpoint.config
+        side = config.vision.image_size
+        return to_pixels(open_image(image, limits=self.limits, side=side), side, config.image_mean, config.image_std)
+
+    def _describe(self, encoded: Sequence[Encoded], options: CaptionOptions) -> list[tuple[list[Hypothesis], list[str]]]:
+        """Features to tokens: hypotheses for each picture, best first, and flags. A degenerate best is tried again once."""
+        found = self._search(encoded, options)
+        described = []
+        for one, hypotheses in zip(encoded, found, strict=True):
+            flags: list[str] = list(self._defects(hypotheses[0]))
+            if flags and (other := remedy(options, flags)):
+                [second] = self._search([one], other)
+                left = list(self._defects(second[0]))
+                if len(left) < len(flags):
+                    hypotheses, flags = second, [*left, "retried"]
+            described.append((hypotheses, flags))
+        return described
+
+    def _search(self, encoded: Sequence[Encoded], options: CaptionOptions) -> list[list[Hypothesis]]:
+        context = np.concatenate([one.features for one in encoded])
+        prompt = [self.tokenizer.bos, *self.tokenizer.encode(options.prompt)]
+        words = tuple(tuple(self.tokenizer.encode(word)) for word in options.bad_words)
+        options = replace(options, forbidden=options.forbidden + words)
+        constraints = [self._constraint(one, options) for one in encoded]
+        rows = rows_per_image(options, constraints)
+        with self.engine.session(context, np.array(prompt), rows) as session:
+            return search(session, prompt, options, self.tokenizer.eos, constraints, self.tokenizer.continuations)
+
+    def _constraint(self, encoded: Encoded, options: CaptionOptions) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """What must be named: one group of alternatives, the concept words that the image network is certain of."""
+        if encoded.concepts is None or not options.name_objects or options.nucleus:
+            return ()
+        certain = np.flatnonzero(encoded.concepts[0] >= CERTAIN)
+        return (tuple(form for word in certain for form in self._word_forms[word]),) if len(certain) else ()
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The model's WordPiece."""
+        text = self.checkpoint.config.text
+        return Tokenizer(self.checkpoint.vocabulary, bos=text.bos_token_id, eos=text.eos_token_id)
+
+    @cached_property
+    def _word_forms(self) -> list[tuple[tuple[int, ...], ...]]:
+        """Singular and plural of each concept word, as tokens."""
+        return [_forms(word, self.tokenizer) for word in self.checkpoint.config.vision.concept_words]
+
+    @cached_property
+    def _function_words(self) -> frozenset[int]:
+        return frozenset(token for word in FUNCTION_WORDS for token in self.tokenizer.encode(word))
+
+    def _defects(self, hypothesis: Hypothesis) -> Iterable[str]:
+        return defects(
+            hypothesis.tokens,
+            hypothesis.ended,
+            continuations=self.tokenizer.continuations,
+            function_words=self._function_words,
+        )
+
+    def _record(self, hypotheses: Sequence[Hypothesis], flags: Sequence[str], provenance: Provenance) -> Caption:
+        """Tokens to words; the first caption carries the others."""
+        start = str(provenance.options["prompt"])
+        best, *others = [
+            Caption(
+                text=self.tokenizer.decode([*self.tokenizer.encode(start), *one.tokens]),
+                score=one.mean,
+                tokens=one.tokens,
+                token_scores=one.token_scores,
+                flags=tuple(flags if one is hypotheses[0] else self._defects(one)),
+                provenance=provenance,
+            )
+            for one in hypotheses
+        ]
+        return replace(best, alternatives=tuple(others))
+
+    # What a record says of itself, and what is refused.
+
+    def _provenance(self, options: CaptionOptions, milliseconds: float) -> Provenance:
+        engine = self.engine
+        return Provenance(self.name, engine.precision, engine.name, asdict(options), _versions(), milliseconds)
+
+    def _own(self, seen: Seen) -> Seen:
+        if seen.model != self.name:
+            raise UsageError(f"This picture was seen by {seen.model}, not by {self.name}", "See it again with this model.")
+        return seen
+
+    def _need(self, verb: str) -> None:
+        if verb not in self.capabilities:
+            raise CapabilityError(f"{self.name} cannot {verb}", "Use a captioner, such as blip-base: see `seesay models`.")
+
+
+def _with_changes(options: CaptionOptions, changes: Mapping[str, object]) -> CaptionOptions:
+    known = {one.name for one in fields(CaptionOptions)}
+    if unknown := sorted(changes.keys() - known):
+        raise UsageError(f"No caption option is called {', '.join(unknown)}", f"Options are: {', '.join(sorted(known))}.")
+    return replace(options, **changes)  # type: ignore[arg-type]  # the options check their values themselves
+
+
+def _row(encoded: Encoded, row: int) -> Encoded:
+    concepts = None if encoded.concepts is None else encoded.concepts[row : row + 1]
+    return Encoded(encoded.features[row : row + 1], concepts)
+
+
+def _forms(word: str, tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
+    plural = word + ("es" if word.endswith(("s", "x", "ch", "sh")) else "s")
+    return tuple(dict.fromkeys(tuple(tokenizer.encode(form)) for form in (word, plural)))
+
+
+def _versions() -> dict[str, str]:
+    from seesay import __version__
+
+    return {"seesay": __version__, "numpy": np.__version__}
