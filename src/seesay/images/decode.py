@@ -24,7 +24,8 @@ def decode(data: bytes, *, limits: Limits = DEFAULT_LIMITS, side: int | None = N
     becomes RGB without colour management; colour profiles are ignored, as transformers' processors ignore them.
     `side`: how many pixels of width and height will be used. With it the picture may come back smaller than the file's,
     never smaller than `side` where the file is larger: JPEGs are decoded at 1/2, 1/4 or 1/8 scale (libjpeg's scaled
-    DCT), others are averaged down.
+    DCT), others are averaged down. Values then change by about one grey level of 255 (bench/images.py), and a picture
+    whose width or height is no multiple of the scale is stretched by less than one of the reduced pixels.
 
     Raises ImageUnreadable, ImageTooLarge, or ImageExtraMissing (HEIC without pillow-heif).
     """

@@ -8,7 +8,7 @@ import time
 import zlib
 from functools import cache
 from http.client import HTTPException, HTTPResponse
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
@@ -66,14 +66,19 @@ def is_public(address: str) -> bool:
     unspecified addresses, and for IPv6 that wraps an IPv4 address: mapped, compatible, NAT64, 6to4, Teredo.
     """
     ip = ip_address(address)
-    if isinstance(ip, IPv6Address):
-        # Global unicast is 2000::/3 (RFC 4291); what wraps IPv4 or is otherwise special is outside or listed here.
-        return ip in GLOBAL_UNICAST and not any(ip in net for net in WRAPS_IPV4) and ip.is_global
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
+    if ip.version == 6 and ip not in GLOBAL_UNICAST:
+        return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved) and not any(ip in net for net in NOT_PUBLIC)
 
 
-GLOBAL_UNICAST = IPv6Network("2000::/3")
-WRAPS_IPV4 = (IPv6Network("2001::/32"), IPv6Network("2002::/16"))  # Teredo (RFC 4380), 6to4 (RFC 3056)
+GLOBAL_UNICAST = ip_network("2000::/3")  # RFC 4291; mapped, compatible and NAT64 addresses are outside
+NOT_PUBLIC = (  # what `is_global` lets pass, in the oldest Python we support or by design
+    ip_network("192.0.0.0/24"),  # protocol assignments (RFC 6890)
+    ip_network("192.88.99.0/24"),  # 6to4 relays (RFC 7526)
+    ip_network("2001::/23"),  # Teredo (RFC 4380) and other protocol assignments
+    ip_network("2002::/16"),  # 6to4 (RFC 3056)
+    ip_network("3fff::/20"),  # documentation (RFC 9637)
+)
 
 
 def _get(url: str, deadline: float, limits: Limits, allow_private: bool) -> bytes | str:

@@ -22,7 +22,7 @@ Cell: TypeAlias = tuple[str, object]
 
 
 def cells(path: Path, column: str | None, limits: Limits) -> Iterator[Cell]:
-    """The cells of one column, read as a stream. Whatever is wrong with the table arrives as an ImageError in a cell."""
+    """The cells of one column, read as a stream. What is wrong with the table arrives as an ImageError in a cell."""
     read = {".csv": _delimited, ".tsv": _delimited, ".parquet": _parquet}.get(path.suffix.lower(), _json_lines)
     try:
         yield from read(path, column, limits)
