@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 """Called with the bytes that are here and the bytes in all."""
 
-COMPANIONS = ("config.json", "preprocessor_config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json")
+COMPANIONS = (
+    *("config.json", "preprocessor_config.json", "generation_config.json"),
+    *("vocab.txt", "tokenizer.json", "tokenizer_config.json"),
+)
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 RETRIES = 5
 """Broken connections in a row, without a byte gained, before we give up."""
@@ -130,8 +133,8 @@ def download(snapshot: Snapshot, progress: Progress | None = None) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]  # its __all__ lacks it
 
-    blobs = _storage(snapshot.repository) / "blobs"
-    locks = blobs.parent.parent / ".locks" / blobs.parent.name
+    home = _storage(snapshot.repository)
+    blobs, locks = home / "blobs", home.parent / ".locks" / home.name
     with _translated(snapshot.repository):
         blobs.mkdir(parents=True, exist_ok=True)
         locks.mkdir(parents=True, exist_ok=True)
@@ -222,10 +225,15 @@ def _conversion(repository: str) -> str | None:
     return f"refs/pr/{max(numbers)}" if numbers else None
 
 
-def _storage(repository: str) -> Path:
+def cache_folder() -> Path:
+    """The hub's cache on this machine (HF_HUB_CACHE, HF_HOME)."""
     from huggingface_hub import constants
 
-    return Path(constants.HF_HUB_CACHE).expanduser() / f"models--{repository.replace('/', '--')}"
+    return Path(constants.HF_HUB_CACHE).expanduser()
+
+
+def _storage(repository: str) -> Path:
+    return cache_folder() / f"models--{repository.replace('/', '--')}"
 
 
 def _read(path: Path) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,9 +81,13 @@ def locate(name: str, settings: Settings) -> ModelFolder | None:
 def resolve(name: str, settings: Settings, progress: Progress | None = None) -> ModelFolder:
     """The model on this disk, fetched first where it has to be and may be.
 
+    Pickled weights that another program left in the hub's cache cannot be read without torch: safetensors are fetched.
     Raises ModelNotFound (with what to do about it) or DownloadError.
     """
-    return locate(name, settings) or pull(name, settings, progress)
+    found = locate(name, settings)
+    if found and (settings.offline or not _unreadable(found)):
+        return found
+    return pull(name, settings, progress)
 
 
 def pull(name: str, settings: Settings, progress: Progress | None = None) -> ModelFolder:
@@ -113,6 +118,13 @@ def _hub_source(name: str) -> tuple[str, str | None] | None:
 
 def _is_model(path: Path) -> bool:
     return (path / "config.json").is_file() or (path.suffix == ".pth" and path.is_file())
+
+
+def _unreadable(found: ModelFolder) -> bool:
+    from seesay.hub import PICKLED, SAFE
+
+    only_pickled = (found.path / PICKLED).exists() and not (found.path / SAFE).exists()
+    return found.revision is not None and only_pickled and find_spec("torch") is None
 
 
 def _refuse(name: str) -> ModelFolder:

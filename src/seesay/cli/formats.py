@@ -46,6 +46,8 @@ class LineFormat:
     name: Callable[[str], str]
     """The picture's name in a record; ValueError or KeyError where it is none of ours."""
     head: str = ""
+    opening: str = ""
+    """How every file of this format begins: what begins otherwise is somebody else's."""
     quoted: bool = False
     """Whether records may hold line breaks between double quotes."""
 
@@ -75,9 +77,14 @@ def _csv(cells: Sequence[object]) -> str:
     return text.getvalue()
 
 
-TEXT = LineFormat(text_line, name=str)  # its names cannot be had back, so it is never gone on with
-JSONL = LineFormat(json_line, lambda line: str(json.loads(line)["path"]))
-CSV = LineFormat(csv_line, lambda line: next(csv.reader(io.StringIO(line)))[0], head=_csv(COLUMNS), quoted=True)
+HEAD = _csv(COLUMNS)
+JSONL = LineFormat(json_line, lambda line: str(json.loads(line)["path"]), opening='{"path": "')
+LINES = {
+    "text": LineFormat(text_line, name=str),  # names cannot be had back from it, so it is never gone on with
+    "jsonl": JSONL,
+    "csv": LineFormat(csv_line, lambda line: next(csv.reader(io.StringIO(line)))[0], HEAD, opening=HEAD, quoted=True),
+}
+BARE = LineFormat(bare_line, name=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +126,10 @@ def coco_rows(document: Any) -> list[Row]:
     ]
 
 
-JSON = DocumentFormat(document=lambda rows: rows, rows=lambda document: [row for row in document if row["path"]])
-COCO = DocumentFormat(document=coco, rows=coco_rows)
+DOCUMENTS = {
+    "json": DocumentFormat(document=lambda rows: rows, rows=lambda document: [row for row in document if row["path"]]),
+    "coco": DocumentFormat(document=coco, rows=coco_rows),
+}
 
 
 def dumps(value: object) -> str:

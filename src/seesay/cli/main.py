@@ -14,7 +14,7 @@ import click
 from seesay.cli.formats import printable
 from seesay.errors import SeesayError, UsageError
 
-COMMANDS = ("caption", "models", "bench", "doctor", "completion")
+COMMANDS = ("caption", "models", "doctor", "completion")
 
 
 class Commands(click.Group):
@@ -74,4 +74,3 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Entry point."""
     cli(prog_name="seesay")
-

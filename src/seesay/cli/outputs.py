@@ -14,15 +14,18 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
-from seesay.cli.formats import JSONL, DocumentFormat, LineFormat, Row, bare_line, dumps
+from seesay.cli.formats import BARE, DOCUMENTS, JSONL, LINES, DocumentFormat, LineFormat, Row, dumps
 from seesay.errors import ImageRefused, SeesayError, UsageError
 from seesay.records import Caption
 
+Format = Literal["text", "json", "jsonl", "csv", "coco", "txt-sidecar"]
 Existing = Literal["refuse", "skip", "overwrite"]
 """What to do about an output that is there: an error, go on with it, or begin anew."""
+SUFFIXES: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
 
 
 class Output(Protocol):
@@ -37,6 +40,44 @@ class Output(Protocol):
     def close(self) -> None:
         """Make what was written whole. Called however the run ends, unless the process is killed."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where captions are to go. Raises UsageError when made, before any work, for what cannot be."""
+
+    form: Format
+    path: Path | None = None
+    """None is standard output, or the pictures' own folders."""
+    existing: Existing = "refuse"
+
+    def __post_init__(self) -> None:
+        if self.form == "txt-sidecar":
+            if self.path:
+                raise UsageError("side-cars lie beside their pictures, not in one file", "Leave --output out.")
+            return
+        if self.existing == "skip" and (self.form == "text" or not self.is_file):
+            raise UsageError("there is nothing to go on with", "Name an --output in --format jsonl, csv, json or coco.")
+        if self.is_file and self.path and self.path.exists() and self.existing == "refuse":
+            raise _exists(self.path)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is one file that grows: no pipe, no device such as those of the shell's >(gzip)."""
+        return self.path is not None and (self.path.is_file() or not self.path.exists())
+
+    def open(self, stdout: BinaryIO, *, bare: bool = False) -> Output:
+        """The output itself; `bare` leaves names out of plain text. Raises UsageError where another process has it."""
+        if self.form == "txt-sidecar":
+            return SideCars(self.existing)
+        if self.path is None or not self.is_file:
+            stream = self.path.open("wb") if self.path else stdout
+            if self.form in DOCUMENTS:
+                return collected(stream, DOCUMENTS[self.form], self.path)
+            return to_stream(stream, BARE if bare and self.form == "text" else LINES[self.form], self.path)
+        if self.form in DOCUMENTS:
+            return to_document(self.path, DOCUMENTS[self.form], self.existing)
+        return to_file(self.path, LINES[self.form], self.existing)
 
 
 class Lines:
@@ -58,7 +99,10 @@ class Lines:
 
     def close(self) -> None:
         with writing(self._place):
-            self.stream.flush()
+            if self._place:
+                self.stream.close()
+            else:
+                self.stream.flush()
 
 
 class Document:
@@ -104,23 +148,23 @@ class SideCars:
     def write(self, name: str, caption: Caption) -> None:
         beside = Path(name).with_suffix(".txt")
         self._written.add(beside)
-        replace(beside, encoded(bare_line(name, caption)))
+        replace(beside, encoded(BARE.line(name, caption)))
 
     def close(self) -> None: ...
 
 
-def to_stream(stream: BinaryIO, form: LineFormat) -> Lines:
+def to_stream(stream: BinaryIO, form: LineFormat, place: Path | None) -> Lines:
     """Lines on standard output, or into a pipe or device."""
-    with writing(None):
+    with writing(place):
         stream.write(encoded(form.head))
-    return Lines(stream, form, set(), None)
+    return Lines(stream, form, set(), place)
 
 
-def collected(stream: BinaryIO, form: DocumentFormat) -> Document:
+def collected(stream: BinaryIO, form: DocumentFormat, place: Path | None) -> Document:
     """A document on standard output, where it can only stand when it is complete."""
 
     def publish(document: bytes) -> None:
-        with writing(None):
+        with writing(place):
             stream.write(document)
             stream.flush()
 
@@ -220,8 +264,15 @@ def _open_locked(path: Path) -> BinaryIO:
 
 
 def _names(stream: BinaryIO, path: Path, form: LineFormat) -> set[str]:
-    """Names of the pictures in the file's whole records; what is torn after them is cut off."""
+    """Names of the pictures in the file's whole records; what is torn after them is cut off.
+
+    Raises UsageError, and cuts nothing, where the file is not ours.
+    """
     names: set[str] = set()
+    opening = encoded(form.opening)
+    stream.seek(0)
+    if not opening.startswith(stream.read(len(opening))):
+        raise _foreign(path)
     stream.seek(0)
     end, record = 0, b""
     for line in stream:
@@ -233,8 +284,12 @@ def _names(stream: BinaryIO, path: Path, form: LineFormat) -> set[str]:
             if text != form.head:
                 names.add(form.name(text))
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise UsageError(f"{path} holds lines that are not ours", "Name another --output.") from error
+            raise _foreign(path) from error
         end, record = end + len(record), b""
     stream.truncate(end)
     stream.seek(0, os.SEEK_END)
     return names
+
+
+def _foreign(path: Path) -> UsageError:
+    return UsageError(f"{path} holds lines that are not ours", "Name another --output.")

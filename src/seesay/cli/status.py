@@ -31,6 +31,11 @@ class Status:
             self._drawn = now
             rate = (done - self._first) / (now - self._start)
             line = describe(done, total or self._total, rate, self._unit, self._scale)
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        """Show any line."""
+        if self._shown:
             sys.stderr.write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
             sys.stderr.flush()
 
