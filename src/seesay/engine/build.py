@@ -57,6 +57,13 @@ def image_graph(graph: Graph, config: BlipConfig, weights: Branch) -> None:
     graph.output(features, "features", ("images", vision.tokens, vision.hidden_size))
 
 
+def map_graph(graph: Graph, vision: VisionConfig, weights: Branch) -> None:
+    """pixels (B, 3, side, side) -> map (B, cells, 1280): the hybrid's image network alone; training caches its maps."""
+    pixels = graph.input("pixels", ("images", 3, vision.image_size, vision.image_size))
+    cells = _efficientnet(graph, pixels, vision.image_size, weights.under("vision_model.embeddings.backbone"))
+    graph.output(cells, "map", ("images", vision.grid_side**2, BACKBONE_WIDTH))
+
+
 def _patches(graph: Graph, pixels: Value, vision: VisionConfig, weights: Branch) -> Value:
     """pixels to (B, grid * grid, D): the strided convolution is a product once each patch's pixels lie in a row."""
     grid, patch = vision.grid_side, vision.patch_size
@@ -166,23 +173,26 @@ def _convolution(
         pads=[before, before, after, after],
     )
     if clip:
-        zero, six = graph.constant(np.float32(0)), graph.constant(np.float32(6))
+        zero, six = (graph.constant(np.array(bound, np.float32)) for bound in (0, 6))
         states = graph.op("Clip", states, zero, six)
     return states, out
 
 
 def _concepts(graph: Graph, cells: Value, vision: VisionConfig, weights: Branch) -> tuple[Value, Value]:
     """Probabilities of the concept words (B, words) by the image network's classifier over its map (B, cells, 1280),
-    and feature tokens of the likeliest (B, concept tokens, D), "" where the model has none."""
+    and feature tokens of the likeliest (B, concept tokens, D), "" where the model has none.
+
+    In float32 throughout: a class that comes out second instead of first is another word.
+    """
     mean = graph.op("ReduceMean", cells, graph.constant(np.array([1], np.int64)), keepdims=0)
-    classes = graph.op("Softmax", _linear(graph, mean, weights.under("classifier")), axis=-1)
+    classes = graph.op("Softmax", _float_linear(graph, mean, weights.under("classifier")), axis=-1)
     words = graph.op("MatMul", classes, graph.constant(weights["words"]))
     if not vision.concept_tokens:
         return words, ""
     count = graph.constant(np.array([vision.concept_tokens], np.int64))
     chances, likeliest = graph.ops("TopK", words, count, outputs=2, axis=-1)
     embedded = graph.op("Gather", graph.constant(weights["table"]), likeliest)
-    states = _linear(graph, embedded, weights.under("project"))
+    states = _float_linear(graph, embedded, weights.under("project"))
     column = graph.op("Unsqueeze", chances, graph.constant(np.array([-1], np.int64)))
     sure = graph.op("Mul", column, graph.constant(weights["probability"]))
     return words, _layer_norm(graph, graph.op("Add", states, sure), vision.layer_norm_eps, weights.under("norm"))
@@ -219,7 +229,8 @@ def context_graph(graph: Graph, text: TextConfig, weights: Branch, norm: Branch)
 def _bounded_gain(norm: Branch) -> Floats:
     """Size of a LayerNorm's gain, held away from zero, where it would be divided by."""
     gain = np.abs(norm["weight"])
-    return np.maximum(gain, gain.max() / 100)
+    bounded: Floats = np.maximum(gain, gain.max() / 100)
+    return bounded
 
 
 # ------------------------------------------------------------------------------- tokens, cache, context -> next token
@@ -306,6 +317,12 @@ def _feed_forward(graph: Graph, states: Value, text: TextConfig, weights: Branch
 
 def _linear(graph: Graph, states: Value, weights: Branch) -> Value:
     return graph.linear(states, weights["weight"], weights["bias"])
+
+
+def _float_linear(graph: Graph, states: Value, weights: Branch) -> Value:
+    """In float32, whatever the graph's precision."""
+    product = graph.op("MatMul", states, graph.constant(weights["weight"].T))
+    return graph.op("Add", product, graph.constant(weights["bias"]))
 
 
 def _layer_norm(graph: Graph, states: Value, epsilon: float, weights: Branch) -> Value:
