@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from seesay.errors import UsageError
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Precision = Literal["auto", "fp32", "int8", "fp16", "bf16"]
@@ -70,3 +72,25 @@ class Engine(Protocol):
         Cross-attention keys and values are computed here, once per image.
         """
         ...
+
+
+def check_pixels(pixels: Floats, side: int) -> None:
+    """Raises UsageError unless pixels are (images, 3, side, side)."""
+    if pixels.ndim != 4 or pixels.shape[1:] != (3, side, side):
+        raise UsageError(f"Pixels of shape {pixels.shape}; this model takes (images, 3, {side}, {side})")
+
+
+def check_session(context: Floats, width: int, prompt: Ints, beams: int, longest: int) -> None:
+    """Raises UsageError for a session that cannot be: no images, another width, no prompt, no beams."""
+    if context.ndim != 3 or context.shape[2] != width or 0 in context.shape:
+        raise UsageError(f"A context of shape {context.shape}; this model reads (images, tokens, {width})")
+    if prompt.ndim != 1 or not 0 < len(prompt) <= longest:
+        raise UsageError(f"A prompt of shape {prompt.shape}; this model reads 1 to {longest} tokens")
+    if beams < 1:
+        raise UsageError(f"{beams} beams for each image")
+
+
+def check_length(length: int, longest: int) -> None:
+    """Raises UsageError where a text outgrows the positions that the model knows."""
+    if length > longest:
+        raise UsageError(f"The text outgrows the {longest} tokens that this model has positions for", "Ask for fewer.")

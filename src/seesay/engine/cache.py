@@ -16,6 +16,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from seesay.errors import ModelError
@@ -37,13 +38,14 @@ def converted(cache: Path, key: str, convert: Callable[[Path], None]) -> Path:
     if _sound(place):
         _touch(place)
         return place
-    if place.exists():
+    damaged = place.exists()
+    if damaged:
         log.warning("The converted model in %s is damaged; converting it again", place)
-    _publish(place, convert)
+    _publish(place, convert, damaged)
     return place
 
 
-def _publish(place: Path, convert: Callable[[Path], None]) -> None:
+def _publish(place: Path, convert: Callable[[Path], None], replace: bool) -> None:
     """Convert into a temporary folder and rename it to `place`, which another process may have filled meanwhile."""
     temporary = None
     try:
@@ -52,9 +54,9 @@ def _publish(place: Path, convert: Callable[[Path], None]) -> None:
         temporary = Path(tempfile.mkdtemp(prefix=".converting-", dir=place.parent))
         convert(temporary)
         _write_manifest(temporary)
-        if place.exists() and not _sound(place):
-            # Moved aside by a rename, since another process may have it open, then deleted.
-            os.rename(place, temporary.with_name(f"{temporary.name}-damaged"))
+        if replace:  # moved aside, since another process may have it open, and deleted below
+            with suppress(FileNotFoundError):
+                os.rename(place, temporary.with_name(f"{temporary.name}-damaged"))
         try:
             os.rename(temporary, place)
         except OSError:
@@ -92,7 +94,7 @@ def _sound(folder: Path) -> bool:
     """
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        return all(_same(folder / name, **entry) for name, entry in manifest.items())
+        return bool(manifest) and all(_same(folder / name, **entry) for name, entry in manifest.items())
     except (OSError, ValueError, TypeError, AttributeError):
         return False
 

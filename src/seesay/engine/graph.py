@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -102,11 +102,11 @@ class Graph:
         self._constants.append(tensor)
         return name
 
-    def op(self, kind: str, *inputs: Value, domain: str = "", **attributes: object) -> Value:
+    def op(self, kind: str, *inputs: Value, domain: str = "", **attributes: Any) -> Value:
         """The only output of one operator."""
         return self.ops(kind, *inputs, outputs=1, domain=domain, **attributes)[0]
 
-    def ops(self, kind: str, *inputs: Value, outputs: int, domain: str = "", **attributes: object) -> list[Value]:
+    def ops(self, kind: str, *inputs: Value, outputs: int, domain: str = "", **attributes: Any) -> list[Value]:
         """The first `outputs` outputs of one operator. An input that is "" is left out."""
         names = [f"{kind}_{len(self._nodes)}_{i}" for i in range(outputs)]
         self._nodes.append(helper.make_node(kind, list(inputs), names, domain=domain, **attributes))

@@ -1,0 +1,250 @@
+"""The engine for CPUs: ONNX Runtime over graphs that were converted once. No PyTorch."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from seesay.blip.checkpoint import Checkpoint
+from seesay.engine.base import Encoded, Floats, Ints, Precision, check_length, check_pixels, check_session
+from seesay.engine.cache import converted
+from seesay.engine.threads import physical_cores
+from seesay.errors import CapabilityError, UsageError
+
+_HIDDEN = -1e9  # added to a score, it leaves no probability; -inf would make a row of nothing but it NaN
+
+Arrays = Mapping[str, "onnxruntime.OrtValue"]
+
+
+class OnnxEngine:
+    """One BLIP on ONNX Runtime; see `engine.base.Engine`.
+
+    precision: "fp32"; "int8", weights and activations; "auto" is int8 where this CPU sums bytes exactly (VNNI, dot
+    product), fp32 otherwise. In int8 one scale serves all activations of a call, so results depend a little on what
+    else is in the batch.
+    threads: None takes one for each physical core that this process may use.
+    cache: where converted graphs are kept; None converts into a temporary folder that goes with the engine.
+
+    Raises UsageError for a precision that this engine has not, ModelError where the cache cannot be written.
+    """
+
+    name = "onnx"
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        precision: Precision = "auto",
+        threads: int | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        if precision not in ("auto", "fp32", "int8"):
+            raise UsageError(f"The ONNX engine has no {precision}", "Use fp32 or int8, or the torch engine.")
+        self.config = checkpoint.config
+        self.threads = threads or physical_cores()
+        if cache is None:
+            cache = Path(tempfile.mkdtemp(prefix="seesay-"))
+            weakref.finalize(self, shutil.rmtree, cache, ignore_errors=True)
+        exact = precision == "fp32" or _sums_bytes_exactly(cache / "converted")
+        self.precision: Literal["fp32", "int8"] = (
+            "int8" if precision == "int8" or (precision == "auto" and exact) else "fp32"
+        )
+        weight_bits = 8 if exact else 7
+        recipe = f"{self.precision}-{weight_bits}-{_writer()}"
+        self._graphs = converted(
+            cache / "converted",
+            f"{checkpoint.key}-{recipe}",
+            lambda folder: _convert(checkpoint, folder, self.precision, weight_bits),
+        )
+
+    def encode(self, pixels: Floats) -> Encoded:
+        """pixels: (images, 3, side, side), normalised. Raises UsageError for another shape."""
+        check_pixels(pixels, self.config.vision.image_size)
+        names = [output.name for output in self._image.get_outputs()]
+        found = dict(zip(names, self._image.run(names, {"pixels": np.asarray(pixels, np.float32)}), strict=True))
+        return Encoded(found["features"], found.get("concepts"))
+
+    @contextmanager
+    def session(self, context: Floats, prompt: Ints, beams: int) -> Iterator[OnnxSession]:
+        """See `engine.base.Engine.session`. Raises CapabilityError for a model without a decoder."""
+        text, width = self.config.text, self._context.get_inputs()[0].shape[2]
+        check_session(context, width, prompt, beams, text.max_position_embeddings)
+        yield OnnxSession(self._context, self._decoder, context, prompt, beams, text.max_position_embeddings)
+
+    @cached_property
+    def _image(self) -> onnxruntime.InferenceSession:
+        return self._open("image")
+
+    @cached_property
+    def _context(self) -> onnxruntime.InferenceSession:
+        return self._open("context")
+
+    @cached_property
+    def _decoder(self) -> onnxruntime.InferenceSession:
+        return self._open("decoder")
+
+    def _open(self, graph: str) -> onnxruntime.InferenceSession:
+        path = self._graphs / f"{graph}.onnx"
+        if not path.exists():
+            raise CapabilityError(f"A {self.config.task!r} model has no {graph}", "Use a captioning checkpoint.")
+        return _open_session(path, self.threads)
+
+
+class OnnxSession:
+    """Rows of tokens growing over the features of their images; see `engine.base.Session`.
+
+    The key-value cache only grows: each step appends one entry for each beam of an image, all beams of an image share
+    its entries, and a mask says which are a row's own past. So reordering beams moves no keys and values. Images that
+    `keep` drops are carried along until half are gone: copying what remains costs more than a few idle rows.
+    """
+
+    def __init__(
+        self,
+        context_graph: onnxruntime.InferenceSession,
+        decoder: onnxruntime.InferenceSession,
+        context: Floats,
+        prompt: Ints,
+        beams: int,
+        longest: int,
+    ) -> None:
+        images, length = len(context), len(prompt)
+        self._decoder, self._beams, self._longest = decoder, beams, longest
+        names = [output.name for output in context_graph.get_outputs()]
+        features = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(context, np.float32))
+        self._context = dict(zip(names, context_graph.run_with_ort_values(names, {"features": features}), strict=True))
+        self._past = _empty_cache(decoder, images)
+        self._live: NDArray[np.intp] = np.arange(images)  # images still wanted, among those carried
+        self._carried = images
+        self._length = 0
+        causal = np.tril(np.ones((length, length), np.bool_))
+        ids = np.tile(np.asarray(prompt, np.int64), (images, 1))
+        last = np.array([length - 1])
+        self._first = self._run(ids, np.arange(length), np.tile(causal, (images, 1, 1)), last)[:, 0]
+        self._ancestors = np.ones((images, beams, length), np.bool_)  # entries of the cache that are a row's past
+
+    @property
+    def first(self) -> Floats:
+        """Logits after the prompt, (images, vocabulary)."""
+        return self._first
+
+    def logits(self, ids: Ints) -> Floats:
+        """Append one token to each row; next-token logits (rows, vocabulary)."""
+        fed = np.zeros((self._carried, self._beams), np.int64)
+        fed[self._live] = ids.reshape(-1, self._beams)
+        itself = np.broadcast_to(np.eye(self._beams, dtype=np.bool_), (self._carried, self._beams, self._beams))
+        self._ancestors = np.concatenate([self._ancestors, itself], axis=2)
+        positions = np.full(self._beams, self._length)
+        logits = self._run(fed, positions, self._ancestors, np.arange(self._beams))
+        if len(self._live) < self._carried:
+            logits = logits[self._live]
+        return logits.reshape(-1, logits.shape[-1])
+
+    def reorder(self, sources: Ints) -> None:
+        """Row r continues what row sources[r] was; sources stay within their image."""
+        beams = sources.reshape(-1, self._beams) % self._beams
+        self._ancestors[self._live] = self._ancestors[self._live[:, None], beams]
+
+    def keep(self, images: Ints) -> None:
+        """Go on with these images only, ascending positions among the present ones."""
+        self._live = self._live[images]
+        if 2 * len(self._live) > self._carried:
+            return
+        self._ancestors = self._ancestors[self._live]
+        self._context = {name: _rows(value, self._live) for name, value in self._context.items()}
+        self._past = {name: _rows(value, self._live) for name, value in self._past.items()}
+        self._carried = len(self._live)
+        self._live = np.arange(self._carried)
+
+    def _run(self, ids: Ints, positions: Ints, seen: NDArray[np.bool_], wanted: Ints) -> Floats:
+        """One call of the decoder: ids (carried, S), seen (carried, S, T + S). Logits (carried, wanted, vocabulary)."""
+        self._length = int(positions[-1]) + 1
+        check_length(self._length, self._longest)
+        mask = np.where(seen, np.float32(0), np.float32(_HIDDEN))[:, None]
+        fed = {"ids": ids, "positions": positions, "mask": mask, "wanted": wanted}
+        inputs = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in fed.items()}
+        names = [output.name for output in self._decoder.get_outputs()]
+        found = dict(
+            zip(names, self._decoder.run_with_ort_values(names, inputs | self._context | self._past), strict=True)
+        )
+        logits: Floats = found.pop("logits").numpy()
+        self._past = {name.replace("present", "past"): value for name, value in found.items()}
+        return logits
+
+
+def _empty_cache(decoder: onnxruntime.InferenceSession, images: int) -> dict[str, onnxruntime.OrtValue]:
+    """Keys and values of no tokens at all."""
+    past = {}
+    for entry in decoder.get_inputs():
+        if entry.name.startswith("past."):
+            _, heads, _, width = entry.shape
+            empty = np.zeros((images, heads, 0, width), np.float32)
+            past[entry.name] = onnxruntime.OrtValue.ortvalue_from_numpy(empty)
+    return past
+
+
+def _rows(value: onnxruntime.OrtValue, rows: NDArray[np.intp]) -> onnxruntime.OrtValue:
+    return onnxruntime.OrtValue.ortvalue_from_numpy(value.numpy()[rows])
+
+
+def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+# --------------------------------------------------------------------------------------------------------- conversion
+
+
+def _writer() -> str:
+    """Names the code that writes graphs, so that a conversion is not used after that code has changed."""
+    digest = blake2b(digest_size=6)
+    for module in ("build.py", "graph.py"):
+        digest.update(Path(__file__).with_name(module).read_bytes())
+    return digest.hexdigest()
+
+
+def _convert(checkpoint: Checkpoint, folder: Path, precision: Literal["fp32", "int8"], weight_bits: int) -> None:
+    from seesay.engine.build import Branch, context_graph, decoder_graph, image_graph
+    from seesay.engine.graph import Graph
+
+    config, weights = checkpoint.config, Branch(checkpoint.weights)
+    with Graph(folder, "image", precision, weight_bits) as graph:
+        image_graph(graph, config, weights)
+    if config.task in ("caption", "pretrain"):
+        decoder, norm = weights.under("text_decoder"), weights.under("vision_model.post_layernorm")
+        with Graph(folder, "context", precision, weight_bits) as graph:
+            context_graph(graph, config.text, decoder.under("bert"), norm)
+        with Graph(folder, "decoder", precision, weight_bits) as graph:
+            decoder_graph(graph, config.text, decoder, norm)
+
+
+def _sums_bytes_exactly(cache: Path) -> bool:
+    """Whether ONNX Runtime's product of unsigned and signed bytes is exact on this CPU.
+
+    Without VNNI or dot-product instructions x86 adds pairs of products in 16 bits, which saturate: quietly wrong. So it
+    is tried: 255 * 127 twice is more than 16 bits hold.
+    """
+    folder = converted(cache, f"probe-{_writer()}", _write_probe)
+    session = _open_session(folder / "probe.onnx", 1)
+    (total,) = session.run(None, {"bytes": np.full((4, 64), 255, np.uint8)})
+    return bool((total == 64 * 255 * 127).all())
+
+
+def _write_probe(folder: Path) -> None:
+    from seesay.engine.graph import Graph
+
+    with Graph(folder, "probe") as graph:
+        ones = graph.constant(np.full((64, 64), 127, np.int8))
+        total = graph.op("MatMulInteger", graph.input("bytes", (4, 64), np.uint8), ones)
+        graph.output(total, "total", (4, 64), np.int32)

@@ -1,0 +1,146 @@
+"""Two engines, same numbers."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_blip import TEXT
+
+from seesay.blip.checkpoint import Checkpoint
+from seesay.blip.model import Blip
+from seesay.engine.base import Engine, Session
+from seesay.engine.onnx import OnnxEngine, OnnxSession
+from seesay.engine.torch import TorchEngine, TorchSession
+from seesay.errors import UsageError
+
+RANDOM = np.random.default_rng(5)
+
+
+def pixels(checkpoint: Checkpoint, images: int) -> np.ndarray:
+    side = checkpoint.config.vision.image_size
+    return RANDOM.normal(size=(images, 3, side, side)).astype(np.float32)
+
+
+def search_logits(engine: Engine, context: np.ndarray, prompt: list[int], beams: int, steps: int) -> list[np.ndarray]:
+    """Logits of every step along one fixed course of tokens, swaps of beams and finished images."""
+    course = np.random.default_rng(1)
+    images = len(context)
+    with engine.session(context, np.array(prompt), beams) as session:
+        seen = [np.array(session.first)]
+        for step in range(steps):
+            if step == steps // 2 and images > 1:
+                images -= 1
+                session.keep(np.arange(1, images + 1))
+            seen.append(np.array(session.logits(course.integers(0, TEXT.vocab_size, images * beams))))
+            firsts = np.arange(images)[:, None] * beams
+            session.reorder((firsts + course.integers(0, beams, (images, beams))).ravel())
+    return seen
+
+
+def test_torch_engine_encodes_as_the_model(checkpoint: Checkpoint) -> None:
+    images = pixels(checkpoint, 2)
+    model = Blip(checkpoint.config).eval()
+    model.load_state_dict({name: torch.tensor(weight) for name, weight in checkpoint.weights.items()})
+    with torch.no_grad():
+        features = model.encode(torch.tensor(images)).numpy()
+    np.testing.assert_allclose(TorchEngine(checkpoint, "fp32", 1).encode(images).features, features, atol=1e-5)
+
+
+def test_fp32_features(checkpoint: Checkpoint, cache: Path) -> None:
+    images = pixels(checkpoint, 3)
+    expected = TorchEngine(checkpoint, "fp32", 1).encode(images)
+    found = OnnxEngine(checkpoint, "fp32", 1, cache).encode(images)
+    np.testing.assert_allclose(found.features, expected.features, atol=1e-4)
+    if expected.concepts is None:
+        assert found.concepts is None
+    else:
+        np.testing.assert_allclose(found.concepts, expected.concepts, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("images", "prompt", "beams"), [(1, [95], 1), (1, [95, 7, 8], 3), (3, [95], 4), (4, [95, 3], 2)]
+)
+def test_fp32_logits_along_a_search(
+    checkpoint: Checkpoint, cache: Path, images: int, prompt: list[int], beams: int
+) -> None:
+    reference = TorchEngine(checkpoint, "fp32", 1)
+    context = reference.encode(pixels(checkpoint, images)).features
+    expected = search_logits(reference, context, prompt, beams, 8)
+    found = search_logits(OnnxEngine(checkpoint, "fp32", 1, cache), context, prompt, beams, 8)
+    assert np.std(expected[-1]) > 0.5, "logits that hardly differ would pass whatever the engine does"
+    for theirs, ours in zip(expected, found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("bits", [8, 7])
+def test_int8_is_near(checkpoint: Checkpoint, cache: Path, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with the seven bits that stand in where this CPU's sums would saturate."""
+    monkeypatch.setattr("seesay.engine.onnx._sums_bytes_exactly", lambda cache: bits == 8)
+    reference, engine = TorchEngine(checkpoint, "fp32", 1), OnnxEngine(checkpoint, "int8", 1, cache)
+    images = pixels(checkpoint, 2)
+    assert cosine(engine.encode(images).features, reference.encode(images).features) > 0.99
+    context = reference.encode(images).features
+    for theirs, ours in zip(
+        search_logits(reference, context, [95, 4], 3, 8), search_logits(engine, context, [95, 4], 3, 8), strict=True
+    ):
+        assert cosine(ours, theirs) > 0.99
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def test_bf16_is_near(checkpoint: Checkpoint) -> None:
+    """Class token and patches; the tokens of concepts that are about as likely may change places."""
+    vision, images = checkpoint.config.vision, pixels(checkpoint, 2)
+    own = vision.tokens - vision.concept_tokens
+    features = [TorchEngine(checkpoint, kind, 1).encode(images).features[:, :own] for kind in ("fp32", "bf16")]
+    assert cosine(*features) > 0.99
+
+
+def test_auto_is_int8_where_bytes_are_summed_exactly(
+    checkpoint: Checkpoint, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for exact, precision in ((True, "int8"), (False, "fp32")):
+        monkeypatch.setattr("seesay.engine.onnx._sums_bytes_exactly", lambda cache, exact=exact: exact)
+        assert OnnxEngine(checkpoint, "auto", 1, cache).precision == precision
+
+
+def test_engines_agree_on_signatures() -> None:
+    for onnx, torch_, protocol in ((OnnxEngine, TorchEngine, Engine), (OnnxSession, TorchSession, Session)):
+        for name in [name for name in vars(protocol) if not name.startswith("_") and callable(getattr(protocol, name))]:
+            ours = [str(inspect.signature(getattr(kind, name)).parameters.keys()) for kind in (onnx, torch_, protocol)]
+            assert len(set(ours)) == 1, name
+
+
+@pytest.mark.parametrize("kind", [OnnxEngine, TorchEngine])
+class TestBadInput:
+    def test_precision(self, kind: type, checkpoint: Checkpoint) -> None:
+        with pytest.raises(UsageError, match="engine has no"):
+            kind(checkpoint, "fp16" if kind is OnnxEngine else "int8")
+
+    def test_pixels(self, kind: type, checkpoint: Checkpoint) -> None:
+        with pytest.raises(UsageError, match=r"takes \(images, 3"):
+            kind(checkpoint, "fp32", 1).encode(np.zeros((1, 3, 8, 8), np.float32))
+
+    @pytest.mark.parametrize(
+        ("shape", "prompt", "beams"),
+        [((0, 5, 48), [1], 1), ((1, 5, 47), [1], 1), ((1, 5, 48), [], 1), ((1, 5, 48), [1], 0)],
+    )
+    def test_session(
+        self, kind: type, checkpoint: Checkpoint, shape: tuple[int, ...], prompt: list[int], beams: int
+    ) -> None:
+        engine = kind(checkpoint, "fp32", 1)
+        with pytest.raises(UsageError), engine.session(np.zeros(shape, np.float32), np.array(prompt, int), beams):
+            pass
+
+    def test_a_text_longer_than_the_positions(self, kind: type, checkpoint: Checkpoint) -> None:
+        context = np.zeros((1, 5, 48), np.float32)
+        with kind(checkpoint, "fp32", 1).session(context, np.full(39, 1), 1) as session:
+            session.logits(np.array([1]))
+            with pytest.raises(UsageError, match="outgrows"):
+                session.logits(np.array([1]))
