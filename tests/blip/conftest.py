@@ -1,73 +1,21 @@
-"""Small checkpoints of the public format, made and saved by transformers itself, with weights that do something."""
+"""Checkpoints of transformers for the tests of this folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from transformers import BlipConfig as HubConfig
-from transformers import (
-    BlipForConditionalGeneration,
-    BlipForImageTextRetrieval,
-    BlipForQuestionAnswering,
-    PreTrainedModel,
-)
-
-CLASSES: dict[str, type[PreTrainedModel]] = {
-    "caption": BlipForConditionalGeneration,
-    "match": BlipForImageTextRetrieval,
-    "answer": BlipForQuestionAnswering,
-}
-VISION = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "image_size": 48,
-    "patch_size": 16,
-}
-TEXT = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 40,
-    "vocab_size": 60,
-    "bos_token_id": 58,
-    "sep_token_id": 3,
-    "pad_token_id": 0,
-    "max_position_embeddings": 24,
-}
-TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"word{i}" for i in range(54))]
-"""BERT's part of the vocabulary: [DEC] and [ENC] are missing, as in the public folders."""
-
-Make = Callable[..., tuple[PreTrainedModel, Path]]
+from hub_models import Make, make_model
+from transformers import PreTrainedModel
 
 
 @pytest.fixture(scope="session")
 def hub_model(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """A function that makes a random model of transformers and the folder that it saved: task, changes, dtype."""
+    """A function that makes a random model of transformers in a folder of its own."""
 
-    def make(
-        task: str,
-        vision: dict[str, Any] | None = None,
-        text: dict[str, Any] | None = None,
-        dtype: torch.dtype = torch.float32,
-        **saving: Any,
-    ) -> tuple[PreTrainedModel, Path]:
-        torch.manual_seed(len(task))
-        config = HubConfig(vision_config={**VISION, **(vision or {})}, text_config={**TEXT, **(text or {})})
-        model = CLASSES[task](config).eval()
-        # transformers starts the image side at a deviation of 1e-10: equal outputs would prove nothing.
-        with torch.no_grad():
-            for weight in model.parameters():
-                weight.add_(torch.randn_like(weight) * 0.15)
-        model.to(dtype)
+    def make(task: str, **changes: Any) -> tuple[PreTrainedModel, Path]:
         folder = tmp_path_factory.mktemp(task)
-        model.save_pretrained(folder, **saving)
-        (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in TOKENS))
-        return model, folder
+        return make_model(folder, task, **changes), folder
 
     return make

@@ -32,16 +32,10 @@ def config_from_json(config: Json, preprocessor: Json, task: Task | None = None)
     """
     if config.get("model_type", "blip") != "blip":
         raise CheckpointError(f"This is a {config['model_type']!r} model, not a BLIP", "Name a BLIP checkpoint.")
-    named = [ARCHITECTURES[name] for name in config.get("architectures") or () if name in ARCHITECTURES]
-    if not (named or task):
-        raise CheckpointError(
-            f"Neither captioning, matching nor answering: architectures are {config.get('architectures')}",
-            f"Name a checkpoint of {', '.join(ARCHITECTURES)}.",
-        )
     try:
         vision = _vision(config.get("vision_config") or {})
         return BlipConfig(
-            task=named[0] if named else task or "caption",
+            task=_task(config.get("architectures") or [], task),
             vision=vision,
             text=_text(config.get("text_config") or {}, vision.hidden_size),
             projection_dim=config.get("image_text_hidden_size", 256),
@@ -95,6 +89,16 @@ def preprocessor_size(preprocessor: Json) -> int | None:
     if len(set(sides)) != 1 or not isinstance(sides[0], int):
         raise CheckpointError(f"preprocessor_config.json asks for pictures of {size}; BLIP's are square")
     return sides[0]
+
+
+def _task(architectures: list[str], fallback: Task | None) -> Task:
+    named = [ARCHITECTURES[name] for name in architectures if name in ARCHITECTURES]
+    if not named and not fallback:
+        raise UsageError(
+            f"it is for {', '.join(architectures) or 'no architecture'}, neither captioning, matching nor answering",
+            f"Name a checkpoint of {', '.join(ARCHITECTURES)}.",
+        )
+    return named[0] if named else fallback or "caption"
 
 
 def _vision(section: Json) -> VisionConfig:
