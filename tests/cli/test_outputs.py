@@ -112,7 +112,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, form: Format) -> None:
         Target(form, path)
     assert "--skip-existing" in caught.value.remedy
     assert path.read_text() == "precious"
-    with pytest.raises(UsageError, match="not ours|no output of this format"):
+    with pytest.raises(UsageError, match=r"not ours|no output of this format"):
         Target(form, path, "skip").open(io.BytesIO())
     assert path.read_text() == "precious"
     write(path, form, {"cat.jpg": CAT}, "overwrite")

@@ -161,12 +161,10 @@ def _target(given: dict[str, Any]) -> Target:
 def _load(settings: Settings) -> Blip:
     """The model, fetched and converted first where it must be, with a line that says what takes so long."""
     from seesay.loading import load
-    from seesay.models import locate, resolve
+    from seesay.models import resolve
 
-    status = Status("MB", scale=1e6)
+    status = Status(f"MB of {printable(settings.model)}", scale=1e6)
     try:
-        if locate(settings.model, settings) is None:
-            click.echo(f"fetching {printable(settings.model)}, once", err=True)
         resolve(settings.model, settings, status.update)
         status.say(f"loading {printable(settings.model)} ...")
         return load(settings.model, precision=settings.precision, threads=settings.threads, offline=settings.offline)

@@ -6,6 +6,8 @@ imported when it runs.
 
 from __future__ import annotations
 
+import os
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -29,6 +31,18 @@ class Commands(click.Group):
         command = getattr(import_module(f"seesay.cli.{cmd_name}"), cmd_name)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if os.path.exists(args[0]):
+                error.message += f" Did you mean `seesay caption {printable(args[0])}`?"
+            elif close := get_close_matches(args[0], COMMANDS, n=1):
+                error.message += f" Did you mean {close[0]!r}?"
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -58,7 +58,7 @@ def pull(name: str, offline: bool | None) -> None:
     from seesay.models import pull as fetch
     from seesay.settings import load_settings
 
-    status = Status("MB", scale=1e6)
+    status = Status(f"MB of {name}", scale=1e6)
     try:
         found = fetch(name, load_settings(offline=offline), status.update)
     finally:
