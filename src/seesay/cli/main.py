@@ -38,11 +38,10 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
+            close = get_close_matches(args[0], COMMANDS, n=1)
             if os.path.exists(args[0]):
-                error.message += f" Did you mean `seesay caption {printable(args[0])}`?"
-            elif close := get_close_matches(args[0], COMMANDS, n=1):
-                error.message += f" Did you mean {close[0]!r}?"
-            raise
+                close = [f"seesay caption {printable(args[0])}"]
+            raise click.UsageError(error.message + "".join(f" Did you mean `{one}`?" for one in close), ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
