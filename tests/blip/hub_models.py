@@ -52,9 +52,13 @@ def make_model(
     vision: dict[str, Any] | None = None,
     text: dict[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
+    talkative: bool = False,
     **saving: Any,
 ) -> PreTrainedModel:
-    """A random model of transformers, saved in `folder`; `vision` and `text` change its configuration."""
+    """A random model of transformers, saved in `folder`; `vision` and `text` change its configuration.
+
+    `talkative` makes a decoder say different words at different places, and end after some, as a trained one does.
+    """
     torch.manual_seed(len(task))
     config = HubConfig(vision_config={**VISION, **(vision or {})}, text_config={**TEXT, **(text or {})})
     model = CLASSES[task](config).eval()
@@ -64,6 +68,9 @@ def make_model(
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(torch.randn_like(weight) * deviation)
+        if talkative:
+            model.text_decoder.bert.embeddings.position_embeddings.weight.mul_(4)
+            model.text_decoder.cls.predictions.bias[config.text_config.sep_token_id] += 1.5
     model.to(dtype)
     model.save_pretrained(folder, **saving)
     (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in TOKENS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hub_models import Make
@@ -12,7 +13,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from seesay.blip.checkpoint import read_checkpoint
+from seesay.blip.config import TextConfig
 from seesay.blip.model import Blip, from_checkpoint
+from seesay.decoding import SearchOptions, search
+from seesay.engine.base import Engine
+from seesay.engine.onnx import OnnxEngine
+from seesay.engine.torch import TorchEngine
 
 BASE = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 256, "num_hidden_layers": 1}
 LARGE = {"hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 256, "num_hidden_layers": 1}
@@ -109,3 +115,65 @@ def test_half_precision_files(hub_model: Make, dtype: torch.dtype, pixels: Tenso
     theirs.float()
     expected = theirs(pixel_values=pixels, input_ids=ids).logits
     assert_same(ours.decode(ids, None, ours.encode(pixels)), expected)
+
+
+SEARCHES = {"greedy": 1, "beam 3": 3}
+PHOTOS = 12
+
+
+@pytest.fixture
+def photos() -> Tensor:
+    return torch.randn(PHOTOS, 3, 48, 48, generator=torch.Generator().manual_seed(6))
+
+
+def found_by(engine: Engine, context: Tensor, config: TextConfig, beams: int) -> list[list[int]]:
+    """Token ids of the best sentence over each row of the context, end token included where there is one."""
+    options = SearchOptions(beams=beams, max_new_tokens=12)
+    prompt = [config.bos_token_id]
+    with engine.session(context.numpy(), np.array(prompt), beams) as session:
+        best = [hypotheses[0] for hypotheses in search(session, prompt, options, config.eos_token_id)]
+    return [[*one.tokens, *([config.eos_token_id] if one.ended else [])] for one in best]
+
+
+def unpadded(ids: Tensor, config: TextConfig) -> list[list[int]]:
+    """What transformers generated, without start token and padding."""
+    rows = ids[:, 1:].tolist()
+    return [row[: row.index(config.eos_token_id) + 1] if config.eos_token_id in row else row for row in rows]
+
+
+def assert_worth_comparing(sentences: list[list[int]], eos: int) -> None:
+    """Equal ids prove little where every photo has one sentence, one token is repeated, or none ends."""
+    assert len({tuple(sentence) for sentence in sentences}) > PHOTOS // 2
+    assert sum(len(set(sentence)) > 2 for sentence in sentences) > PHOTOS // 2
+    assert {eos in sentence for sentence in sentences} == {True, False}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [OnnxEngine, TorchEngine])
+@pytest.mark.parametrize("search_name", SEARCHES)
+def test_caption_ids(hub_model: Make, photos: Tensor, kind: type[OnnxEngine | TorchEngine], search_name: str) -> None:
+    theirs, folder = hub_model("caption", talkative=True)
+    beams = SEARCHES[search_name]
+    checkpoint = read_checkpoint(folder)
+    engine = kind(checkpoint, precision="fp32")
+    text = checkpoint.config.text
+    ours = found_by(engine, torch.from_numpy(engine.encode(photos.numpy()).features), text, beams)
+    expected = unpadded(theirs.generate(pixel_values=photos, num_beams=beams, max_new_tokens=12), text)
+    assert ours == expected
+    assert_worth_comparing(expected, text.eos_token_id)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("search_name", SEARCHES)
+def test_answer_ids(hub_model: Make, photos: Tensor, search_name: str) -> None:
+    theirs, folder = hub_model("answer", talkative=True)
+    beams = SEARCHES[search_name]
+    questions = torch.randint(4, 57, (PHOTOS, 5), generator=torch.Generator().manual_seed(7))
+    checkpoint = read_checkpoint(folder)
+    reader, text = from_checkpoint(checkpoint).eval(), checkpoint.config.text
+    states = reader.read(questions, None, reader.encode(photos))
+    ours = found_by(TorchEngine(checkpoint, precision="fp32"), states, text, beams)
+    generated = theirs.generate(input_ids=questions, pixel_values=photos, num_beams=beams, max_new_tokens=12)
+    expected = unpadded(generated, text)
+    assert ours == expected
+    assert_worth_comparing(expected, text.eos_token_id)
