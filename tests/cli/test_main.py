@@ -170,7 +170,7 @@ class TestStatus:
         assert describe(120, 1000, 12.5, "pictures") == "120/1000 pictures  12.5/s  1:10 left"
         assert describe(120, None, 12.5, "pictures") == "120 pictures  12.5/s"
         assert describe(250_000_000, 990_000_000, 1e7, "MB", 1e6) == "250/990 MB  10.0/s  1:14 left"
-        assert describe(0, 10, 0.0, "pictures") == "0/10 pictures  0.0/s"
+        assert describe(0, 10, 0.0, "pictures") == "0/10 pictures"
 
     @pytest.mark.parametrize(("seconds", "text"), [(7, "0:07"), (754, "12:34"), (10921, "3:02:01")])
     def test_durations(self, seconds: float, text: str) -> None:

@@ -79,7 +79,8 @@ def caption(ctx: click.Context, /, sources: tuple[str, ...], **given: Any) -> No
     model = _load(settings)
     bare = len(sources) == 1 and Path(sources[0]).is_file() and not _uncounted(sources, given)
     with closing(target.open(sys.stdout.buffer, bare=bare)) as output:
-        run = Run(output, settings, Status("pictures", _count(sources, given)))
+        to_terminal = given["output"] is None and sys.stdout.isatty()
+        run = Run(output, settings, Status("pictures", _count(sources, given)), to_terminal)
         run.write(caption_pictures(model, found, options, batch_size=given["batch_size"], wanted=run.wanted))
     run.report()
     if run.failed:
@@ -89,10 +90,11 @@ def caption(ctx: click.Context, /, sources: tuple[str, ...], **given: Any) -> No
 class Run:
     """The captions on their way out, and what became of the others."""
 
-    def __init__(self, output: Output, settings: Settings, status: Status) -> None:
+    def __init__(self, output: Output, settings: Settings, status: Status, to_terminal: bool) -> None:
         self._output = output
         self._settings = settings
         self._status = status
+        self._to_terminal = to_terminal
         self.captioned = self.failed = self.skipped = 0
 
     def wanted(self, name: str) -> bool:
@@ -115,7 +117,7 @@ class Run:
                     click.echo(printable(f"failed: {one.name}: {one.result}{remedy}"), err=True)
                 else:
                     self.captioned += 1
-                    if sys.stdout.isatty():
+                    if self._to_terminal:
                         self._status.clear()
                     self._output.write(one.name, one.result)
                 self._status.update(self.captioned + self.failed + self.skipped)

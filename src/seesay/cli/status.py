@@ -47,9 +47,11 @@ class Status:
 
 def describe(done: int, total: int | None, rate: float, unit: str, scale: float = 1) -> str:
     """ "120/1000 pictures  12.5/s  1:10 left"; without a total, what is known of it."""
-    counted = f"{done / scale:.0f}/{total / scale:.0f}" if total else f"{done / scale:.0f}"
-    left = f"  {duration((total - done) / rate)} left" if total and rate > 0 else ""
-    return f"{counted} {unit}  {rate / scale:.1f}/s{left}"
+    counted = f"{done / scale:.0f}/{total / scale:.0f} {unit}" if total else f"{done / scale:.0f} {unit}"
+    if rate <= 0:
+        return counted
+    left = f"  {duration((total - done) / rate)} left" if total else ""
+    return f"{counted}  {rate / scale:.1f}/s{left}"
 
 
 def duration(seconds: float) -> str:
