@@ -54,7 +54,9 @@ Exit status: 0 all good, 1 some pictures failed, 2 the command cannot be meant, 
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Length of a caption. [default: 20]")
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures at a time.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="[default: by the suffix of --output, else text]")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="File for the captions.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), help="File for the captions."
+)
 @click.option("--skip-existing", is_flag=True, help="Go on with what an earlier run wrote.")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote.")
 @click.option("--column", help="Column of a table (CSV, JSONL, Parquet) that holds the pictures.")
@@ -79,7 +81,7 @@ def caption(ctx: click.Context, /, sources: tuple[str, ...], **given: Any) -> No
     model = _load(settings)
     bare = len(sources) == 1 and Path(sources[0]).is_file() and not _uncounted(sources, given)
     with closing(target.open(sys.stdout.buffer, bare=bare)) as output:
-        to_terminal = given["output"] is None and sys.stdout.isatty()
+        to_terminal = target.path is None and sys.stdout.isatty()
         run = Run(output, settings, Status("pictures", _count(sources, given)), to_terminal)
         run.write(caption_pictures(model, found, options, batch_size=given["batch_size"], wanted=run.wanted))
     run.report()
@@ -155,7 +157,7 @@ def _target(given: dict[str, Any]) -> Target:
 
     if given["skip_existing"] and given["overwrite"]:
         raise UsageError("--skip-existing keeps and --overwrite replaces", "Use one of the two.")
-    path: Path | None = given["output"]
+    path: Path | None = None if given["output"] == Path("-") else given["output"]
     form = given["form"] or (SUFFIXES.get(path.suffix.lower(), "text") if path else "text")
     return Target(form, path, "skip" if given["skip_existing"] else "overwrite" if given["overwrite"] else "refuse")
 

@@ -16,7 +16,7 @@ def machine_options(command: Command) -> Command:
     """--model, --precision, --threads and --offline: the settings that a command line may override."""
     for option in (
         click.option("--offline", is_flag=True, default=None, help="Never touch the network."),
-        click.option("--threads", type=click.IntRange(min=1), help="Threads for the arithmetic. [default: one per core]"),
+        click.option("--threads", type=click.IntRange(min=1), help="Threads to compute with. [default: one per core]"),
         click.option("--precision", type=click.Choice(PRECISIONS), help="Arithmetic of the model. [default: auto]"),
         click.option("--model", "-m", metavar="NAME|HF-ID|FOLDER", help="Which model. See `seesay models`."),
     ):
