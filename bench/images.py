@@ -68,7 +68,7 @@ def row(name: str, data: bytes, side: int, repeats: int) -> str:
     slow, fast = alternately(full, reduced, repeats)
     change = float(np.abs(full() - reduced()).mean()) * 128  # pixels are (value - 127) / 128
     width, height = open_image(data, side=side).size
-    return f"{name:<18}{side:>5}{slow:>9.1f}{fast:>9.1f}{slow / fast:>7.1f}x{change:>9.2f}   {width} x {height}"
+    return f"{name:<22}{side:>5}{slow:>9.1f}{fast:>9.1f}{slow / fast:>7.1f}x{change:>9.2f}   {width} x {height}"
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def main() -> None:
     arguments = parser.parse_args()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     print(f"Pillow {PIL.__version__}, NumPy {np.__version__}, {os.cpu_count()} cores, load {load:.1f}")
-    print(f"{'photo':<18}{'side':>5}{'full ms':>9}{'with side':>9}{'gain':>8}{'change':>9}   decoded as")
+    print(f"{'photo':<22}{'side':>5}{'full ms':>9}{'with side':>9}{'gain':>8}{'change':>9}   decoded as")
     for name, data in samples(arguments.photo):
         for side in SIDES:
             print(row(name, data, side, arguments.repeats))

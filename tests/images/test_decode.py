@@ -299,7 +299,7 @@ def samples(chelsea, encode):
     return files
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choice=st.data())
 def test_damaged_files_give_a_picture_or_an_image_error(samples, choice):
     """Truncation and flipped bytes of real files, with warnings as errors: nothing else ever comes out."""

@@ -74,6 +74,9 @@ class Answers(BaseHTTPRequestHandler):
     def gzip_bomb(self):
         self.answer(gzip.compress(self.server.jpeg + bytes(50_000_000)), Content_Encoding="gzip")
 
+    def brotli(self):
+        self.answer(b"\x0b\x02\x80", Content_Encoding="br")
+
     def huge(self):
         self.answer(self.server.jpeg, Content_Length=str(10**12))
 
@@ -167,6 +170,7 @@ def test_open_image_takes_addresses(url):
         ("gzip-short", ImageUnreadable, "truncated"),
         ("gzip-lie", ImageUnreadable, "broken answer"),
         ("not-http", ImageUnreadable, "broken answer"),
+        ("brotli", ImageUnreadable, "answered in br"),
         ("page", ImageUnreadable, "text/html, not a picture"),
         ("gone", ImageNotFound, "404 Not Found"),
         ("huge", ImageTooLarge, "1,000,000,000,000 bytes"),

@@ -174,9 +174,11 @@ def _body(response: HTTPResponse, url: str, limits: Limits) -> bytes:
     """The whole body, as long as it keeps to the limits, to the length it announced, and begins as a picture does."""
     announced = response.length
     limits.check_bytes(announced or 0)
-    # Asked for identity, some servers compress all the same. 47: zlib or gzip, told apart by the header.
-    packed = response.getheader("Content-Encoding", "identity").lower() in ("gzip", "x-gzip", "deflate")
-    inflater = zlib.decompressobj(47) if packed else None
+    # Asked for identity, some servers compress all the same.
+    encoding = response.getheader("Content-Encoding", "identity").lower()
+    if encoding not in ("identity", "gzip", "x-gzip", "deflate"):
+        raise ImageUnreadable(f"{url} answered in {encoding}, which was not asked for", "download it in a browser")
+    inflater = None if encoding == "identity" else zlib.decompressobj(47)  # zlib or gzip, told apart by the header
     received, body = 0, bytearray()
     while chunk := response.read(CHUNK):
         received += len(chunk)

@@ -99,7 +99,7 @@ def _from_data_uri(uri: str, limits: Limits) -> bytes:
     limits.check_bytes(len(payload) // 3)  # %FF is the longest way to write a byte; what it decodes to is checked next
     if header.lower().rstrip().endswith(";base64"):
         return _from_base64(unquote(payload), limits)
-    return unquote_to_bytes(payload)
+    return unquote_to_bytes(payload.encode("utf-8", "surrogatepass"))
 
 
 BASE64 = re.compile(r"[A-Za-z0-9+/\-_\s]+={0,2}\s*")

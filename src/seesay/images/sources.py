@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -63,7 +63,7 @@ class Picture:
 
 
 def pictures(
-    sources: Iterable[str | Path],
+    sources: str | Path | Iterable[str | Path],
     *,
     column: str | None = None,
     frames: int | None = None,
@@ -136,7 +136,8 @@ class _Expansion:
         if source == "-":
             yield from self._standard_input()
         elif is_inline(source):
-            yield self._one(source, name=f"{source[:32]}...{hashlib.sha256(source.encode()).hexdigest()[:12]}")
+            digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+            yield self._one(source, name=f"{source[:32]}...{digest[:12]}")
         elif is_address(source):
             yield self._one(source)
         elif Path(path).suffix.lower() in TABLES and os.path.isfile(path):
@@ -222,7 +223,8 @@ class _Expansion:
         from zlib import error as ZlibError  # it is an exception
 
         try:
-            with tarfile.open(path, "r|*") as tar:  # a stream: nothing is kept of members that were passed
+            # As a stream: nothing is kept of members that were passed.
+            with _Finite(path) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
                 while (member := tar.next()) is not None:
                     tar.members.clear()  # type: ignore[attr-defined]  # TarFile remembers each header until it closes
                     name = posixpath.normpath(member.name)  # `tar c .` writes ./000.jpg
@@ -267,6 +269,23 @@ class _Expansion:
             case _:
                 message = f"{place} holds a {type(value).__name__}, not a picture"
                 return failing(place, ImageUnreadable(message, "store a path, an address, base64 or bytes"))
+
+
+class _Finite(FileIO):
+    """A file that raises EOFError once it has been read a hundred times past its end.
+
+    tarfile passes over a member by reading as many blocks as its header states, also past the end of the file: one
+    damaged or forged size would keep it busy for years.
+    """
+
+    _patience = 100
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._patience -= not data
+        if self._patience < 0:
+            raise EOFError("it ends within a member")
+        return data
 
 
 def _is_picture_name(path: str) -> bool:
