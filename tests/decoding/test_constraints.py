@@ -37,9 +37,9 @@ groups = st.lists(st.lists(words, min_size=1, max_size=3), min_size=1, max_size=
 
 @given(groups, st.lists(st.integers(1, 4), max_size=12))
 def test_the_machine_names_what_the_definition_names(constraint: Constraint, sentence: list[int]) -> None:
-    machine, state = Machine(constraint), (0, 0)
+    machine, state = Machine(constraint, CONTINUES), (0, 0)
     for token in sentence:
-        state = machine.read(state, token, token in CONTINUES)
+        state = machine.read(state, token)
     expected = sum(1 << g for g, group in enumerate(constraint) if any(names(sentence, word) for word in group))
     assert machine.named(state) == expected
     assert 0 <= machine.kind(state) < machine.kinds

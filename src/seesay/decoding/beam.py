@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from operator import itemgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
-from seesay.decoding.constraints import Machine, State, uniform_rows
+from seesay.decoding.constraints import Machine, State
 from seesay.decoding.hypothesis import Floats, Hypothesis, Session
 from seesay.decoding.logits import log_normalizer, top
 from seesay.decoding.options import SearchOptions
@@ -66,16 +66,13 @@ class ImageSearch:
     `early_stopping="never"` an open beam of any pool keeps the search alive.
     """
 
-    def __init__(
-        self, options: SearchOptions, eos: int, prompt: Sequence[int], machine: Machine, continues: NDArray[np.bool_]
-    ) -> None:
+    def __init__(self, options: SearchOptions, eos: int, prompt: Sequence[int], machine: Machine) -> None:
         self._options = options
         self._eos = eos
         self._machine = machine
-        self._continues = continues
         state: State = (0, 0)
         for token in prompt:  # what the prompt names is named
-            state = machine.read(state, token, token < len(continues) and bool(continues[token]))
+            state = machine.read(state, token)
         self._pools = [Pool() for _ in range(machine.kinds)]
         self.open = [Beam((), (), 0.0, 0, state)]
         """Open beams in the order of their rows."""
@@ -86,43 +83,38 @@ class ImageSearch:
         """`count` sentences, best first: fewer only where vocabulary and rules allow no more."""
         goal = self._pools[self._machine.goal]
         others = [found for pool in self._pools if pool is not goal for found in pool.closed]
-        return [*goal.closed, *sorted(others, key=lambda found: -found.score)][: self._options.count]
+        return [*goal.closed, *sorted(others, key=lambda one: -one.score)][: self._options.count]
 
     def advance(self, scores: Scores, length: int) -> None:
         """Take one step, after which sentences have `length` tokens."""
         candidates: list[list[Candidate]] = [[] for _ in self._pools]
-        for candidate in self._candidates(scores):
-            candidates[self._machine.kind(candidate[3])].append(candidate)
+        for row, state, values, ids in self._continuations(scores):
+            base = self.open[row].total - scores.normalizer[row]
+            candidates[self._machine.kind(state)] += [
+                (base + value, row, token, state) for value, token in zip(values, ids, strict=True) if value > -inf
+            ]
         if not any(candidates):
             self._give_up()
             return
         for position, found in enumerate(candidates):
-            found.sort(key=lambda candidate: -candidate[0])
+            found.sort(key=itemgetter(0), reverse=True)
             self._fill(position, found[: 2 * self._options.beams], scores, length)
         self.open = [beam for pool in self._pools for beam in pool.open]
         self.done = not self.open or self._settled(length)
 
-    def _candidates(self, scores: Scores) -> Iterator[Candidate]:
-        """Every continuation that can be among the 2 x beams best of its pool."""
-        table, owners = scores.ruled[: len(self.open)], list(range(len(self.open)))
-        if self._machine.everything:
-            table, owners = uniform_rows(self._machine, table, [beam.state for beam in self.open], self._continues)
+    def _continuations(self, scores: Scores) -> Iterator[tuple[int, State, list[float], list[int]]]:
+        """Rows with tokens that lead to the same state, and their scores: all that can be among the best of a pool."""
+        machine, states = self._machine, [beam.state for beam in self.open]
+        table, owners = scores.ruled[: len(states)], list(range(len(states)))
+        if machine.everything:
+            table, owners = machine.uniform_rows(table, states)
         for row, (values, ids) in zip(owners, top(table, 2 * self._options.beams), strict=True):
-            yield from self._continue(row, values.tolist(), ids.tolist(), scores)
-        if self._machine.everything:
-            for row, beam in enumerate(self.open):
-                telling = self._machine.telling(beam.state)
-                yield from self._continue(row, scores.ruled[row, telling].tolist(), telling, scores)
-
-    def _continue(self, row: int, values: list[float], ids: list[int], scores: Scores) -> Iterator[Candidate]:
-        beam, constrained = self.open[row], bool(self._machine.everything)
-        base = beam.total - scores.normalizer[row]
-        state = beam.state
-        for value, token in zip(values, ids, strict=True):
-            if value > -inf:
-                if constrained:
-                    state = self._machine.read(beam.state, token, bool(self._continues[token]))
-                yield base + value, row, token, state
+            yield row, machine.read(states[row], int(ids[0])), values.tolist(), ids.tolist()
+        if machine.everything:
+            for row, state in enumerate(states):
+                tokens = machine.telling(state)
+                for token, value in zip(tokens, scores.ruled[row, tokens].tolist(), strict=True):
+                    yield row, machine.read(state, token), [value], [token]
 
     def _fill(self, position: int, candidates: list[Candidate], scores: Scores, length: int) -> None:
         """Close and continue sentences of one pool; candidates are sorted."""
@@ -140,7 +132,7 @@ class ImageSearch:
                 pool.closed.append(self._close(tokens, token_scores, total, ended, position))
             else:
                 pool.open.append(Beam(tokens, token_scores, total, row, state))
-        pool.closed = sorted(pool.closed, key=lambda hypothesis: -hypothesis.score)[:beams]
+        pool.closed = sorted(pool.closed, key=lambda one: -one.score)[:beams]
 
     def _close(
         self, tokens: tuple[int, ...], token_scores: tuple[float, ...], total: float, ended: bool, position: int
@@ -178,17 +170,12 @@ class ImageSearch:
 
 
 def search_beams(
-    session: Session,
-    prompt: Sequence[int],
-    options: SearchOptions,
-    eos: int,
-    machines: Sequence[Machine],
-    continues: NDArray[np.bool_],
+    session: Session, prompt: Sequence[int], options: SearchOptions, eos: int, machines: Sequence[Machine]
 ) -> list[list[Hypothesis]]:
     """The best sentences of each image; `session` has `beams` rows for each kind of state of the largest machine."""
-    searches = [ImageSearch(options, eos, prompt, machine, continues) for machine in machines]
-    rules = Rules(options, eos, len(continues))
+    searches = [ImageSearch(options, eos, prompt, machine) for machine in machines]
     logits, height, live = session.first, 1, searches
+    rules = Rules(options, eos, logits.shape[1])
     for length in range(1, options.max_new_tokens + 1):
         normalizer = log_normalizer(logits)
         histories = (

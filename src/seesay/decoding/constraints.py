@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seesay.decoding.hypothesis import Floats
 from seesay.errors import UsageError
@@ -34,7 +33,8 @@ class Machine:
     those that name nothing: the first token of a rare word is as unlikely as the word, and would never survive.
     """
 
-    def __init__(self, constraint: Constraint) -> None:
+    def __init__(self, constraint: Constraint, continuations: frozenset[int] = frozenset()) -> None:
+        self._continuations = continuations
         self._children: list[dict[int, int]] = [{}]
         self._fallback = [0]  # longest proper suffix that is also in the trie
         self._complete = [0]  # groups with an alternative that ends here, here or on a fallback
@@ -100,9 +100,9 @@ class Machine:
         named = self.named(state)
         return self._kinds[named, bool(self._ahead[state[1]] & ~named)]
 
-    def read(self, state: State, token: int, continues: bool) -> State:
-        """The state after one more token; `continues` says that it belongs to the word before."""
-        return state[0] if continues else self.named(state), self._go(state[1], token)
+    def read(self, state: State, token: int) -> State:
+        """The state after one more token."""
+        return state[0] if token in self._continuations else self.named(state), self._go(state[1], token)
 
     def telling(self, state: State) -> list[int]:
         """Tokens that lead into an alternative from here; all others lead to the same state."""
@@ -115,32 +115,34 @@ class Machine:
             self._telling[node] = sorted(tokens)
         return self._telling[node]
 
+    def uniform_rows(self, scores: Floats, states: Sequence[State]) -> tuple[Floats, list[int]]:
+        """Rows in each of which every token left leads to the same state, and the beam that each row belongs to.
+
+        scores: (beams, vocabulary). The k best of such a row are all that can matter: telling tokens are taken out
+        (they are few, and looked at one by one), and where a word is open, its continuations get a row of their own.
+        """
+        waiting = [beam for beam, state in enumerate(states) if self.open(state)]
+        owners = [*range(len(states)), *waiting]
+        table = scores[owners]
+        for row, beam in enumerate(owners):
+            table[row, self.telling(states[beam])] = -np.inf
+        if waiting:
+            apart, together = _sides(self._continuations, scores.shape[1])
+            table[len(states) :] += apart
+            table[waiting] += together
+        return table, owners
+
 
 @lru_cache(maxsize=8)
-def continuation_mask(continuations: frozenset[int], vocabulary: int) -> NDArray[np.bool_]:
-    """(vocabulary,): whether a token belongs to the word before. Cached: a tokenizer gives the same set each time."""
-    mask = np.zeros(vocabulary, dtype=np.bool_)
-    mask[[token for token in continuations if token < vocabulary]] = True
-    return mask
+def _sides(continuations: frozenset[int], vocabulary: int) -> tuple[Floats, Floats]:
+    """(vocabulary,) twice: what takes out the tokens that begin a word, and those that belong to the word before.
 
-
-def uniform_rows(
-    machine: Machine, scores: Floats, states: Sequence[State], continues: NDArray[np.bool_]
-) -> tuple[Floats, list[int]]:
-    """Rows in each of which every token left leads to the same state, and the beam that each row belongs to.
-
-    scores: (beams, vocabulary). The k best of such a row are all that can matter: telling tokens are taken out (they
-    are few, and looked at one by one), and where a word is open, its continuations get a row of their own.
+    Cached, for a tokenizer gives the same set each time.
     """
-    waiting = [beam for beam, state in enumerate(states) if machine.open(state)]
-    table = np.concatenate([scores, scores[waiting]])
-    for beam, state in enumerate(states):
-        table[beam, machine.telling(state)] = -np.inf
-    for row, beam in enumerate(waiting, start=len(states)):
-        table[row, machine.telling(states[beam])] = -np.inf
-        table[row, ~continues] = -np.inf
-        table[beam, continues] = -np.inf
-    return table, [*range(len(states)), *waiting]
+    continues = np.zeros(vocabulary, dtype=np.bool_)
+    continues[[token for token in continuations if token < vocabulary]] = True
+    taken = np.float32(-np.inf)
+    return np.where(continues, np.float32(0), taken), np.where(continues, taken, np.float32(0))
 
 
 def check(constraints: Sequence[Constraint], images: int, eos: int, vocabulary: int) -> None:

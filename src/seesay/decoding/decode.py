@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seesay.decoding.beam import search_beams
-from seesay.decoding.constraints import Constraint, Machine, check, continuation_mask
+from seesay.decoding.constraints import Constraint, Machine, check
 from seesay.decoding.hypothesis import Hypothesis, Session
 from seesay.decoding.options import SearchOptions
 from seesay.decoding.sampling import sample
@@ -51,5 +51,5 @@ def search(
     if constraints is None:
         constraints = [()] * images
     check(constraints, images, eos, vocabulary)
-    machines = [Machine(constraint) for constraint in constraints]
-    return search_beams(session, prompt, options, eos, machines, continuation_mask(continuations, vocabulary))
+    machines = [Machine(constraint, continuations) for constraint in constraints]
+    return search_beams(session, prompt, options, eos, machines)
