@@ -10,10 +10,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 
 from seesay.errors import UsageError
-from seesay.evaluation.tokenize import tokenize
+from seesay.evaluation.tokenize import tokenize_together
 
 ORDER = 4
 """N-grams of 1 to 4 words, in BLEU and in CIDEr."""
@@ -56,8 +56,9 @@ def evaluate_captions(results: Mapping[str, str], references: Mapping[str, Seque
     raise or lower the scores without a word.
     """
     _check_same_images(results, references)
-    candidates = [tokenize(caption) for caption in results.values()]
-    truths = [[tokenize(caption) for caption in references[name]] for name in results]
+    candidates = tokenize_together([*results.values()])
+    tokenised = iter(tokenize_together([caption for name in results for caption in references[name]]))
+    truths = [list(islice(tokenised, len(references[name]))) for name in results]
     counts = [BleuCounts.of(candidate, truth) for candidate, truth in zip(candidates, truths, strict=True)]
     rouges = rouge_l(candidates, truths)
     ciders = cider(candidates, truths)
