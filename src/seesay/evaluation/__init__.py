@@ -1,6 +1,7 @@
-"""How good captions are."""
+"""How good captions are: beside what people wrote, and beside what is in the photo."""
 
 from seesay.evaluation.captions import (
+    BleuCounts,
     CaptionScores,
     DocumentFrequency,
     ImageScores,
@@ -9,15 +10,25 @@ from seesay.evaluation.captions import (
     evaluate_captions,
     rouge_l,
 )
-from seesay.evaluation.tokenize import tokenize
+from seesay.evaluation.naming import NamingScores, accepted_names, name_in, object_naming
+from seesay.evaluation.tokenize import tokenize, tokenize_together
+from seesay.evaluation.wordnet import Nouns, Synset
 
 __all__ = [
+    "BleuCounts",
     "CaptionScores",
     "DocumentFrequency",
     "ImageScores",
+    "NamingScores",
+    "Nouns",
+    "Synset",
+    "accepted_names",
     "bleu",
     "cider",
     "evaluate_captions",
+    "name_in",
+    "object_naming",
     "rouge_l",
     "tokenize",
+    "tokenize_together",
 ]
