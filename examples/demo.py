@@ -20,7 +20,9 @@ COLUMNS = 32  # of a thumbnail; a character holds two pixels, one above the othe
 def main(arguments: list[str]) -> int:
     console = Console()
     model = seesay.load()
-    console.print(f"[bold]{model.name}[/bold] speaks: the small model inside the package, on this CPU, without a network.")
+    console.print(
+        f"[bold]{model.name}[/bold] speaks: the small model inside the package, on this CPU, without a network."
+    )
     console.print("For larger ones: [bold]seesay models[/bold], then --model blip-base or blip-large.\n")
     failed = 0
     for picture in pictures(arguments or scikit_images()):

@@ -149,7 +149,9 @@ class Blip:
         side = config.vision.image_size
         return to_pixels(open_image(image, limits=self.limits, side=side), side, config.image_mean, config.image_std)
 
-    def _describe(self, encoded: Sequence[Encoded], options: CaptionOptions) -> list[tuple[list[Hypothesis], list[str]]]:
+    def _describe(
+        self, encoded: Sequence[Encoded], options: CaptionOptions
+    ) -> list[tuple[list[Hypothesis], list[str]]]:
         """Features to tokens: hypotheses for each picture, best first, and flags. A degenerate best is tried again once."""
         found = self._search(encoded, options)
         described = []
@@ -178,7 +180,8 @@ class Blip:
         if encoded.concepts is None or not options.name_objects or options.nucleus:
             return ()
         certain = np.flatnonzero(encoded.concepts[0] >= CERTAIN)
-        return (tuple(form for word in certain for form in self._word_forms[word]),) if len(certain) else ()
+        forms = tuple(form for word in certain for form in self._word_forms[word])
+        return (forms,) if forms else ()
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -227,18 +230,24 @@ class Blip:
 
     def _own(self, seen: Seen) -> Seen:
         if seen.model != self.name:
-            raise UsageError(f"This picture was seen by {seen.model}, not by {self.name}", "See it again with this model.")
+            raise UsageError(
+                f"This picture was seen by {seen.model}, not by {self.name}", "See it again with this model."
+            )
         return seen
 
     def _need(self, verb: str) -> None:
         if verb not in self.capabilities:
-            raise CapabilityError(f"{self.name} cannot {verb}", "Use a captioner, such as blip-base: see `seesay models`.")
+            raise CapabilityError(
+                f"{self.name} cannot {verb}", "Use a captioner, such as blip-base: see `seesay models`."
+            )
 
 
 def _with_changes(options: CaptionOptions, changes: Mapping[str, object]) -> CaptionOptions:
     known = {one.name for one in fields(CaptionOptions)}
     if unknown := sorted(changes.keys() - known):
-        raise UsageError(f"No caption option is called {', '.join(unknown)}", f"Options are: {', '.join(sorted(known))}.")
+        raise UsageError(
+            f"No caption option is called {', '.join(unknown)}", f"Options are: {', '.join(sorted(known))}."
+        )
     return replace(options, **changes)  # type: ignore[arg-type]  # the options check their values themselves
 
 
@@ -248,8 +257,10 @@ def _row(encoded: Encoded, row: int) -> Encoded:
 
 
 def _forms(word: str, tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
+    """Singular and plural as tokens, where the vocabulary can spell them."""
     plural = word + ("es" if word.endswith(("s", "x", "ch", "sh")) else "s")
-    return tuple(dict.fromkeys(tuple(tokenizer.encode(form)) for form in (word, plural)))
+    forms = dict.fromkeys(tuple(tokenizer.encode(form)) for form in (word, plural))
+    return tuple(form for form in forms if tokenizer.unknown not in form)
 
 
 def _versions() -> dict[str, str]:

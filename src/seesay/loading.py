@@ -51,5 +51,5 @@ def load(
     else:
         from seesay.engine.torch import TorchEngine
 
-        arithmetic = TorchEngine(checkpoint, settings.precision, device)
+        arithmetic = TorchEngine(checkpoint, settings.precision, settings.threads, device)
     return Blip(checkpoint, arithmetic, found.name, limits)
