@@ -1,0 +1,97 @@
+"""Text to token ids and back: BERT's uncased WordPiece, as BLIP's checkpoints use it.
+
+Equal to transformers' BertTokenizer on the text that it accepts; see `tests/test_tokenizer.py`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+from seesay.errors import UsageError
+
+LONGEST_WORD = 100  # characters; BERT's limit, beyond which a word is unknown
+SPECIAL = re.compile(r"\[(PAD|UNK|CLS|SEP|MASK|DEC|ENC|unused\d+)\]")
+
+
+class Tokenizer:
+    """WordPiece over a vocabulary. `bos` and `eos` are the ids that open and close a sentence of this model."""
+
+    def __init__(self, vocabulary: Sequence[str], *, bos: int, eos: int) -> None:
+        self.tokens = tuple(vocabulary)
+        self.ids = {token: index for index, token in enumerate(self.tokens)}
+        self.bos, self.eos = bos, eos
+        if "[UNK]" not in self.ids or not max(bos, eos) < len(self.tokens):
+            raise UsageError("This is no BLIP vocabulary: special tokens are missing", "Use the checkpoint's vocab.txt.")
+        self.unknown = self.ids["[UNK]"]
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the text's pieces, without special tokens."""
+        return [piece for word in words(text) for piece in self._pieces(word)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids, special tokens left out, spaces as in English."""
+        text = " ".join(token for token in map(self.tokens.__getitem__, ids) if not SPECIAL.fullmatch(token))
+        return _tidy(text.replace(" ##", ""))
+
+    @cached_property
+    def continuations(self) -> frozenset[int]:
+        """Ids of pieces that belong to the word before."""
+        return frozenset(index for index, token in enumerate(self.tokens) if token.startswith("##"))
+
+    def _pieces(self, word: str) -> list[int]:
+        """Longest pieces first, from the left (WordPiece); a word that cannot be spelled is unknown as a whole."""
+        if len(word) > LONGEST_WORD:
+            return [self.unknown]
+        found: list[int] = []
+        start = 0
+        while start < len(word):
+            prefix = "##" if start else ""
+            for end in range(len(word), start, -1):
+                if (piece := self.ids.get(prefix + word[start:end])) is not None:
+                    break
+            else:
+                return [self.unknown]
+            found.append(piece)
+            start = end
+        return found
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words and single punctuation marks, accents stripped, as BERT's basic tokenizer splits them."""
+    text = "".join(" " if c.isspace() else f" {c} " if _is_cjk(c) else c for c in text if not _is_control(c))
+    text = "".join(c for c in unicodedata.normalize("NFD", text.lower()) if unicodedata.category(c) != "Mn")
+    return "".join(f" {c} " if _is_punctuation(c) else c for c in text).split()
+
+
+def _is_control(character: str) -> bool:
+    if character in "\t\n\r":
+        return False
+    return character in "\0\ufffd" or unicodedata.category(character).startswith("C")
+
+
+def _is_punctuation(character: str) -> bool:
+    code = ord(character)
+    in_ascii = 33 <= code <= 47 or 58 <= code <= 64 or 91 <= code <= 96 or 123 <= code <= 126
+    return in_ascii or unicodedata.category(character).startswith("P")
+
+
+CJK = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F))
+CJK += ((0x2B820, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F))
+
+
+def _is_cjk(character: str) -> bool:
+    code = ord(character)
+    return code > 0x33FF and any(low <= code <= high for low, high in CJK)
+
+
+def _tidy(text: str) -> str:
+    """Spaces before punctuation and within contractions removed, as transformers' clean_up_tokenization does."""
+    for spaced in (" .", " ?", " !", " ,"):
+        text = text.replace(spaced, spaced[1:])
+    text = text.replace(" ' ", "'")
+    for spaced in (" n't", " 'm", " 's", " 've", " 're"):
+        text = text.replace(spaced, spaced[1:])
+    return text
