@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from operator import itemgetter
@@ -87,12 +87,7 @@ class ImageSearch:
 
     def advance(self, scores: Scores, length: int) -> None:
         """Take one step, after which sentences have `length` tokens."""
-        candidates: list[list[Candidate]] = [[] for _ in self._pools]
-        for row, state, values, ids in self._continuations(scores):
-            base = self.open[row].total - scores.normalizer[row]
-            candidates[self._machine.kind(state)] += [
-                (base + value, row, token, state) for value, token in zip(values, ids, strict=True) if value > -inf
-            ]
+        candidates = self._candidates(scores)
         if not any(candidates):
             self._give_up()
             return
@@ -102,19 +97,28 @@ class ImageSearch:
         self.open = [beam for pool in self._pools for beam in pool.open]
         self.done = not self.open or self._settled(length)
 
-    def _continuations(self, scores: Scores) -> Iterator[tuple[int, State, list[float], list[int]]]:
-        """Rows with tokens that lead to the same state, and their scores: all that can be among the best of a pool."""
+    def _candidates(self, scores: Scores) -> list[list[Candidate]]:
+        """For each pool, every continuation that can be among its 2 x beams best."""
         machine, states = self._machine, [beam.state for beam in self.open]
+        bases = [beam.total - scores.normalizer[row] for row, beam in enumerate(self.open)]
+        candidates: list[list[Candidate]] = [[] for _ in self._pools]
         table, owners = scores.ruled[: len(states)], list(range(len(states)))
         if machine.everything:
             table, owners = machine.uniform_rows(table, states)
-        for row, (values, ids) in zip(owners, top(table, 2 * self._options.beams), strict=True):
-            yield row, machine.read(states[row], int(ids[0])), values.tolist(), ids.tolist()
-        if machine.everything:
             for row, state in enumerate(states):
-                tokens = machine.telling(state)
-                for token, value in zip(tokens, scores.ruled[row, tokens].tolist(), strict=True):
-                    yield row, machine.read(state, token), [value], [token]
+                moves = machine.telling(state)
+                values = scores.ruled[row, [move.token for move in moves]].tolist()
+                for value, move in zip(values, moves, strict=True):
+                    if value > -inf:
+                        candidates[move.kind].append((bases[row] + value, row, move.token, move.state))
+        for row, (best, ids) in zip(owners, top(table, 2 * self._options.beams), strict=True):
+            state = machine.read(states[row], int(ids[0]))
+            candidates[machine.kind(state)] += [
+                (bases[row] + value, row, token, state)
+                for value, token in zip(best.tolist(), ids.tolist(), strict=True)
+                if value > -inf
+            ]
+        return candidates
 
     def _fill(self, position: int, candidates: list[Candidate], scores: Scores, length: int) -> None:
         """Close and continue sentences of one pool; candidates are sorted."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,12 @@ State = tuple[int, int]
 """(named, node): bit set of the groups named by words that are over, and the trie node that the last tokens reach."""
 
 MOST_GROUPS = 3  # beams are kept for every subset of groups, twice where words have several tokens: 15 times for three
+
+
+class Move(NamedTuple):
+    token: int
+    state: State
+    kind: int
 
 
 class Machine:
@@ -39,7 +46,7 @@ class Machine:
         self._fallback = [0]  # longest proper suffix that is also in the trie
         self._complete = [0]  # groups with an alternative that ends here, here or on a fallback
         self._ahead = [0]  # groups with an alternative that goes on from here, here or on a fallback
-        self._telling: dict[int, list[int]] = {}
+        self._telling: dict[State, list[Move]] = {}
         for group, alternatives in enumerate(constraint):
             for word in alternatives:
                 self._insert(word, 1 << group)
@@ -104,16 +111,16 @@ class Machine:
         """The state after one more token."""
         return state[0] if token in self._continuations else self.named(state), self._go(state[1], token)
 
-    def telling(self, state: State) -> list[int]:
-        """Tokens that lead into an alternative from here; all others lead to the same state."""
-        node = state[1]
-        if node not in self._telling:
-            tokens, suffix = set(self._children[0]), node
-            while suffix:
-                tokens |= self._children[suffix].keys()
-                suffix = self._fallback[suffix]
-            self._telling[node] = sorted(tokens)
-        return self._telling[node]
+    def telling(self, state: State) -> list[Move]:
+        """The tokens that lead into an alternative from here, and where; all others lead to the same state."""
+        if state not in self._telling:
+            tokens, node = set(self._children[0]), state[1]
+            while node:
+                tokens |= self._children[node].keys()
+                node = self._fallback[node]
+            after = {token: self.read(state, token) for token in sorted(tokens)}
+            self._telling[state] = [Move(token, then, self.kind(then)) for token, then in after.items()]
+        return self._telling[state]
 
     def uniform_rows(self, scores: Floats, states: Sequence[State]) -> tuple[Floats, list[int]]:
         """Rows in each of which every token left leads to the same state, and the beam that each row belongs to.
@@ -125,7 +132,7 @@ class Machine:
         owners = [*range(len(states)), *waiting]
         table = scores[owners]
         for row, beam in enumerate(owners):
-            table[row, self.telling(states[beam])] = -np.inf
+            table[row, [move.token for move in self.telling(states[beam])]] = -np.inf
         if waiting:
             apart, together = _sides(self._continuations, scores.shape[1])
             table[len(states) :] += apart
