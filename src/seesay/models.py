@@ -121,16 +121,17 @@ def _is_model(path: Path) -> bool:
 
 
 def _unreadable(found: ModelFolder) -> bool:
-    from seesay.hub import PICKLED, SAFE
+    if found.revision is None:
+        return False
+    from seesay.hub import SAFE
 
-    only_pickled = (found.path / PICKLED).exists() and not (found.path / SAFE).exists()
-    return found.revision is not None and only_pickled and find_spec("torch") is None
+    return not (found.path / SAFE).exists() and find_spec("torch") is None
 
 
 def _refuse(name: str) -> ModelFolder:
     """Raise the ModelNotFound that fits a name which is neither here nor on the hub."""
     if name == BUILTIN:
-        raise ModelNotFound("this installation lacks the built-in model", "Reinstall: pip install --force seesay")
+        raise ModelNotFound("this installation lacks the built-in model", "Reinstall: pip install --force-reinstall seesay")
     if Path(name).expanduser().is_dir():
         raise ModelNotFound(f"the folder {name} holds no config.json", "Name the folder of a BLIP checkpoint.")
     if close := get_close_matches(name, presets(), n=1):
