@@ -1,0 +1,99 @@
+"""Feature maps of the photographs, computed once and kept in eight bits: training never runs the image network again.
+
+A view is a file `view<k>.npy` (photographs, P, 1280), P * 1280 bytes a photograph (104 kB). View 0 is the photograph as
+inference sees it, view 1 its mirror image, each further one a crop with changed colours, mirrored if k is odd. Which
+crop depends on the view and the photograph's place alone, so a view that was interrupted is made again as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seesay.blip.config import BACKBONE_WIDTH, BlipConfig
+from seesay.engine.maps import MapEncoder
+from seesay.errors import ImageError
+from seesay.images import open_image, to_pixels
+from seesay.training.batches import MAP_SCALE
+from seesay.training.start import image_weights
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+BATCH = 8
+CROP = (0.72, 0.95)  # of the photograph's width; of its height within 8 % of that, so that shapes change a little
+COLOUR = (0.8, 1.2)  # factors on brightness, contrast and saturation
+
+log = logging.getLogger("seesay.training")
+
+
+def write_views(folder: Path, images: Sequence[Path], count: int, config: BlipConfig) -> set[int]:
+    """Make the views that are not there yet; the places of images that cannot be read, whose maps are zeros.
+
+    `config` gives the size of pictures and how they are normalised. Unreadable images are logged once.
+    """
+    unreadable = folder / "unreadable.json"
+    encoder = None
+    for view in range(count):
+        path = folder / f"view{view}.npy"
+        if path.exists():
+            continue
+        encoder = encoder or MapEncoder(config.vision, {name: w.numpy() for name, w in image_weights().items()})
+        broken = _write_view(path, images, view, config, encoder)
+        if view == 0:  # the first view knows which cannot be read; it is not there before this list is
+            unreadable.write_text(json.dumps(broken), encoding="utf-8")
+        os.replace(_partial(path), path)
+        log.info("view %d of %d: %d photographs", view + 1, count, len(images))
+    return set(json.loads(unreadable.read_text(encoding="utf-8")))
+
+
+def _write_view(path: Path, images: Sequence[Path], view: int, config: BlipConfig, encoder: MapEncoder) -> list[int]:
+    """Write one view to its partial file; the places of images that cannot be read."""
+    cells = config.vision.grid_side**2
+    maps = np.lib.format.open_memmap(_partial(path), "w+", np.uint8, (len(images), cells, BACKBONE_WIDTH))
+    broken = []
+    for start in range(0, len(images), BATCH):
+        pixels = {}
+        for place in range(start, min(start + BATCH, len(images))):
+            try:
+                pixels[place] = view_pixels(open_image(images[place]), view, place, config)
+            except ImageError as error:
+                broken.append(place)
+                if view == 0:
+                    log.warning("left out: %s: %s", images[place], error)
+        if pixels:
+            maps[list(pixels)] = np.rint(encoder(np.concatenate(list(pixels.values()))) * MAP_SCALE).astype(np.uint8)
+    maps.flush()
+    return broken
+
+
+def _partial(path: Path) -> Path:
+    return path.with_suffix(".partial")
+
+
+def view_pixels(image: Image, view: int, place: int, config: BlipConfig) -> np.ndarray:
+    """Pixels (1, 3, S, S) of one view of the photograph at `place`."""
+    if view >= 2:
+        image = _cropped(image, np.random.default_rng((view, place)), config.vision.image_size)
+    pixels = to_pixels(image, config.vision.image_size, config.image_mean, config.image_std)
+    return pixels[..., ::-1] if view % 2 else pixels
+
+
+def _cropped(image: Image, rng: np.random.Generator, side: int) -> Image:
+    """A random part of the picture, squashed to a square of `side`, its colours changed a little."""
+    from PIL import ImageEnhance
+    from PIL.Image import Resampling
+
+    share = rng.uniform(*CROP)
+    width, height = image.width * share, image.height * min(1.0, share * rng.uniform(0.92, 1.08))
+    left, top = rng.uniform(0, image.width - width), rng.uniform(0, image.height - height)
+    image = image.resize((side, side), Resampling.BICUBIC, box=(left, top, left + width, top + height))
+    for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        image = change(image).enhance(rng.uniform(*COLOUR))
+    return image

@@ -1,0 +1,70 @@
+"""Several processes that train one model on one machine's CPUs (`torchrun` starts them), or one alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from seesay.training.batches import Part
+
+LONGEST_WAIT = timedelta(days=1)  # the others wait while the first prepares the data or validates
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """This process among those of the run."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that validates, logs and writes files."""
+        return self.rank == 0
+
+    @property
+    def part(self) -> Part:
+        """This process's part of a batch."""
+        return self.rank, self.count
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Each process gets the sum over all: the gradient of the whole batch, where losses add up over its parts.
+
+        One flat tensor travels instead of one for each parameter; a parameter that this step did not use counts as 0.
+        """
+        if self.count == 1:
+            return
+        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+        dist.all_reduce(flat)
+        parts = torch.split(flat, [p.numel() for p in parameters])
+        for parameter, gradient in zip(parameters, parts, strict=True):
+            parameter.grad = gradient.view_as(parameter)
+
+    def agree(self, value: float) -> float:
+        """What the first process says; the others' values are ignored. All wait for it here."""
+        if self.count == 1:
+            return value
+        said: Tensor = torch.tensor(value, dtype=torch.float64)
+        dist.broadcast(said, src=0)
+        return said.item()
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """The processes that torchrun started with this one, told by its environment; without torchrun, this one alone."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield Processes()
+        return
+    dist.init_process_group("gloo", timeout=LONGEST_WAIT)
+    try:
+        yield Processes(dist.get_rank(), count)
+    finally:
+        dist.destroy_process_group()
