@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,15 @@ def test_a_disk_too_small_is_noticed_before_the_first_byte(server: HubServer, ca
     with pytest.raises(DownloadError, match="MB left"):
         hub.download(hub.Snapshot(snapshot.repository, "main", snapshot.commit, (huge,)))
     assert not server.fetched(hub.SAFE)
+
+
+def test_two_at_once_fetch_once(server: HubServer) -> None:
+    server.add(REPOSITORY, FILES)
+    server.seconds_per_chunk = 0.01
+    with ThreadPoolExecutor() as pool:
+        folders = [future.result() for future in [pool.submit(fetch) for _ in range(2)]]
+    assert folders[0] == folders[1]
+    assert len([seen for seen in server.fetched(hub.SAFE) if "/cdn/" in seen.path]) == 1
 
 
 def test_a_killed_pull_goes_on_in_the_next_process(server: HubServer, cache: Path, tmp_path: Path) -> None:

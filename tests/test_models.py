@@ -79,6 +79,17 @@ def test_a_preset_is_fetched_once_and_its_commit_is_known(settings: Settings, se
     assert not server.requests
 
 
+def test_pickled_weights_in_the_cache_are_passed_over_without_torch(
+    settings: Settings, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add("Someone/blip", {"config.json": b"{}", hub.PICKLED: b"pickle"})
+    pickled = models.resolve("Someone/blip", settings)
+    server.add("Someone/blip", FILES)
+    assert models.resolve("Someone/blip", settings) == pickled
+    monkeypatch.setattr(models, "find_spec", lambda name: None)  # as if torch were not installed
+    assert (models.resolve("Someone/blip", settings).path / hub.SAFE).exists()
+
+
 def test_pull_takes_the_newest_edition(settings: Settings, server: HubServer) -> None:
     server.add("Someone/blip", FILES)
     old = models.resolve("Someone/blip", settings)

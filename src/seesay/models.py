@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from seesay.errors import ModelNotFound
 from seesay.settings import BUILTIN, Settings
@@ -128,10 +128,10 @@ def _unreadable(found: ModelFolder) -> bool:
     return not (found.path / SAFE).exists() and find_spec("torch") is None
 
 
-def _refuse(name: str) -> ModelFolder:
+def _refuse(name: str) -> NoReturn:
     """Raise the ModelNotFound that fits a name which is neither here nor on the hub."""
     if name == BUILTIN:
-        raise ModelNotFound("this installation lacks the built-in model", "Reinstall: pip install --force-reinstall seesay")
+        raise ModelNotFound("this installation lacks the built-in model", "pip install --force-reinstall seesay")
     if Path(name).expanduser().is_dir():
         raise ModelNotFound(f"the folder {name} holds no config.json", "Name the folder of a BLIP checkpoint.")
     if close := get_close_matches(name, presets(), n=1):
