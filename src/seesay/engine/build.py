@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from seesay.blip.config import BACKBONE_WIDTH, LITE2_STAGES, BlipConfig, TextConfig, VisionConfig
+from seesay.engine.attention import Stored, attend, attend_stored, query_gains, store
 from seesay.engine.base import Floats
 from seesay.engine.graph import CONTRIB, Graph, Value
 
@@ -93,28 +94,44 @@ def _with_class_token(graph: Graph, patches: Value, vision: VisionConfig, weight
 
 def _vision_layer(graph: Graph, states: Value, vision: VisionConfig, weights: Branch) -> Value:
     """Pre-LN block, (B, N, D) to (B, N, D)."""
-    queries, keys, values = _normed_linears(graph, states, vision, weights, "layer_norm1", "self_attn.qkv", 3)
-    mixed = graph.op("MultiHeadAttention", queries, keys, values, domain=CONTRIB, num_heads=vision.num_attention_heads)
-    states = graph.op("Add", states, _linear(graph, mixed, weights.under("self_attn.projection")))
-    (wide,) = _normed_linears(graph, states, vision, weights, "layer_norm2", "mlp.fc1", 1)
+    attention, heads = weights.under("self_attn"), vision.num_attention_heads
+    pairs = _queries_keys_values(attention, weights.under("layer_norm1"), heads)
+    queries, keys, values = graph.linears(_plain_norm(graph, states, vision), pairs)
+    mixed = attend(graph, queries, keys, values, heads, vision.hidden_size)
+    states = graph.op("Add", states, _linear(graph, mixed, attention.under("projection")))
+    wide = graph.linear(
+        _plain_norm(graph, states, vision), *_folded(weights.under("mlp.fc1"), weights.under("layer_norm2"))
+    )
     wide = graph.op("Gelu", wide, domain=CONTRIB)
     return graph.op("Add", states, _linear(graph, wide, weights.under("mlp.fc2")))
 
 
-def _normed_linears(
-    graph: Graph, states: Value, vision: VisionConfig, weights: Branch, norm: str, linear: str, parts: int
-) -> list[Value]:
-    """LayerNorm, then a linear layer, handed out in `parts` equal pieces.
-
-    The LayerNorm's gain and bias go into the linear layer. In int8 that matters: outlier channels are in the gain,
-    and without it one scale for the whole activation fits all channels (engine output cosine 0.9982 against 0.9965).
-    """
-    gain, offset = weights[f"{norm}.weight"], weights[f"{norm}.bias"]
-    weight, bias = weights[f"{linear}.weight"], weights[f"{linear}.bias"]
-    bias, weight = bias + weight @ offset, weight * gain
+def _plain_norm(graph: Graph, states: Value, vision: VisionConfig) -> Value:
+    """LayerNorm without gain and bias, which are `_folded` into the linear layer behind it."""
     plain = graph.constant(np.ones(vision.hidden_size, np.float32))
-    normed = graph.op("LayerNormalization", states, plain, epsilon=vision.layer_norm_eps)
-    return graph.linears(normed, list(zip(np.split(weight, parts), np.split(bias, parts), strict=True)))
+    return graph.op("LayerNormalization", states, plain, epsilon=vision.layer_norm_eps)
+
+
+def _folded(linear: Branch, norm: Branch) -> tuple[Floats, Floats]:
+    """Weight and bias of a linear layer with the gain and bias of the LayerNorm before it.
+
+    In int8 that matters: outlier channels are in the gain, and without it one scale fits all channels of an activation
+    (encoder's output cosine to float32 0.9982 instead of 0.9965).
+    """
+    weight, bias = linear["weight"], linear["bias"]
+    return weight * norm["weight"], bias + weight @ norm["bias"]
+
+
+def _queries_keys_values(attention: Branch, norm: Branch, heads: int) -> list[tuple[Floats, Floats | None]]:
+    """Weights and biases for scaled queries, keys and values.
+
+    The keys' bias would add the same to all scores of a query: it falls out of the softmax.
+    """
+    weight, bias = _folded(attention.under("qkv"), norm)
+    (queries, keys, values), (query_bias, _, value_bias) = np.split(weight, 3), np.split(bias, 3)
+    gains = query_gains(queries, keys)
+    scaled = gains * (len(queries) // heads) ** -0.5
+    return [(queries * scaled[:, None], query_bias * scaled), (keys / gains[:, None], None), (values, value_bias)]
 
 
 def _efficientnet(graph: Graph, pixels: Value, side: int, weights: Branch) -> Value:
@@ -202,28 +219,43 @@ def _concepts(graph: Graph, cells: Value, vision: VisionConfig, weights: Branch)
 
 
 def context_graph(graph: Graph, text: TextConfig, weights: Branch, norm: Branch) -> None:
-    """features (B, N, D) -> for each layer, cross-attention keys and values (B, H, N, d).
+    """features (B, N, D) -> for each layer, cross-attention keys and values as `attention.store` makes them.
 
-    The bias of the keys adds the same to every score of a query and falls out of the softmax; the bias of the values
-    adds the same to every result and goes into the bias of the linear layer behind it (`_cross_attention`).
-    `norm` is the LayerNorm that made the features: its gain and bias are taken out again before quantising, for the
-    reason in `_normed_linears`; they too fall out, or are in that bias.
+    `norm` is the LayerNorm that made the features: its gain and bias are taken out again before features are rounded
+    to bytes, for the reason in `_folded`.
     """
     features = graph.input("features", ("images", "features", text.encoder_hidden_size))
     gain = np.ones(text.encoder_hidden_size, np.float32)
+    offset = np.zeros_like(gain)
     if graph.precision == "int8":
         gain, offset = _bounded_gain(norm), norm["bias"]
         features = graph.op("Mul", graph.op("Sub", features, graph.constant(offset)), graph.constant(1 / gain))
-    pairs = []
+    pairs: list[tuple[Floats, Floats | None]] = []
     for i in range(text.num_hidden_layers):
         layer = weights.under(f"encoder.layer.{i}.crossattention.self")
-        pairs += [(layer["key.weight"] * gain, None), (layer["value.weight"] * gain, None)]
-    heads = text.num_attention_heads
-    for i, flat in enumerate(graph.linears(features, pairs)):
-        split = graph.reshape(flat, 0, 0, heads, text.hidden_size // heads)
-        name = f"context.{i // 2}.{'values' if i % 2 else 'keys'}"
-        shape = ("images", heads, "features", text.hidden_size // heads)
-        graph.output(graph.op("Transpose", split, perm=[0, 2, 1, 3]), name, shape)
+        keys, values = layer["key.weight"], layer["value.weight"]
+        gains = query_gains(layer["query.weight"], keys)
+        pairs += [(keys * gain / gains[:, None], None), (values * gain, layer["value.bias"] + values @ offset)]
+    flat = graph.linears(features, pairs)
+    for i in range(text.num_hidden_layers):
+        stored = store(graph, flat[2 * i], flat[2 * i + 1], text.num_attention_heads, text.hidden_size)
+        for part, shape, kind in _context_parts(graph, text):
+            graph.output(getattr(stored, part), f"context.{i}.{part}", shape, kind)
+
+
+def _context_parts(graph: Graph, text: TextConfig) -> list[tuple[str, tuple[int | str, ...], type[np.generic]]]:
+    """Name, shape and type of what one layer's cross-attention reads."""
+    heads, width = text.num_attention_heads, text.hidden_size // text.num_attention_heads
+    rows = ("images", heads, "features", width)
+    if graph.precision == "fp32":
+        return [("keys", rows, np.float32), ("values", rows, np.float32)]
+    return [
+        ("keys", ("images", heads, width, "features"), np.int8),
+        ("values", rows, np.int8),
+        ("key_scale", (), np.float32),
+        ("value_scale", (), np.float32),
+        ("value_mean", ("images", 1, text.hidden_size), np.float32),
+    ]
 
 
 def _bounded_gain(norm: Branch) -> Floats:
@@ -236,11 +268,11 @@ def _bounded_gain(norm: Branch) -> Floats:
 # ------------------------------------------------------------------------------- tokens, cache, context -> next token
 
 
-def decoder_graph(graph: Graph, text: TextConfig, weights: Branch, norm: Branch) -> None:
+def decoder_graph(graph: Graph, text: TextConfig, weights: Branch) -> None:
     """One step of S tokens an image: a prompt that is read at once, or the newest token of each of S beams.
 
     ids (B, S), positions (S,), mask (B, 1, S, T + S) added to scores, wanted (n,): which of the S positions get
-    logits; past.*.keys and values (B, H, T, d); context.*.keys and values (B, H, N, d)
+    logits; past.*.keys and values (B, H, T, d); context.* as `context_graph` makes them
     -> logits (B, n, vocabulary), present.*.keys and values (B, H, T + S, d).
     The cache only grows: beams share it, and the mask says which entries are ancestors of a beam. Beams stand on the
     query axis of cross-attention, so that context is never repeated.
@@ -254,7 +286,7 @@ def decoder_graph(graph: Graph, text: TextConfig, weights: Branch, norm: Branch)
     for i in range(text.num_hidden_layers):
         layer = bert.under(f"encoder.layer.{i}")
         states = _cached_attention(graph, states, mask, i, text, layer.under("attention"))
-        states = _cross_attention(graph, states, i, text, layer.under("crossattention"), norm)
+        states = _cross_attention(graph, states, i, text, layer.under("crossattention"))
         states = _feed_forward(graph, states, text, layer)
     states = graph.op("Gather", states, wanted, axis=1)
     head = weights.under("cls.predictions")
@@ -294,17 +326,16 @@ def _cached_attention(graph: Graph, states: Value, mask: Value, layer: int, text
     return _residual(graph, mixed, states, text, weights.under("output"))
 
 
-def _cross_attention(graph: Graph, states: Value, layer: int, text: TextConfig, weights: Branch, norm: Branch) -> Value:
+def _cross_attention(graph: Graph, states: Value, layer: int, text: TextConfig, weights: Branch) -> Value:
     """Attention from tokens (B, S, D) to the context of their image; with residual and LayerNorm."""
-    inner, heads, width = weights.under("self"), text.num_attention_heads, text.hidden_size
-    shape = ("images", heads, "features", width // heads)
-    context = [graph.input(f"context.{layer}.{name}", shape) for name in ("keys", "values")]
-    queries = graph.linear(states, inner["query.weight"], inner["query.bias"])
-    mixed = graph.op("MultiHeadAttention", queries, *context, domain=CONTRIB, num_heads=heads)
-    shift = inner["value.bias"]
-    if graph.precision == "int8":
-        shift = shift + inner["value.weight"] @ norm["bias"]
-    return _residual(graph, mixed, states, text, weights.under("output"), shift)
+    inner, heads = weights.under("self"), text.num_attention_heads
+    gains = query_gains(inner["query.weight"], inner["key.weight"]) * (text.hidden_size // heads) ** -0.5
+    queries = graph.linear(states, inner["query.weight"] * gains[:, None], inner["query.bias"] * gains)
+    parts = {
+        part: graph.input(f"context.{layer}.{part}", shape, kind) for part, shape, kind in _context_parts(graph, text)
+    }
+    mixed = attend_stored(graph, queries, Stored(**parts), heads)
+    return _residual(graph, mixed, states, text, weights.under("output"))
 
 
 def _feed_forward(graph: Graph, states: Value, text: TextConfig, weights: Branch) -> Value:
@@ -337,15 +368,8 @@ def _biased_gelu(graph: Graph, states: Value, weights: Branch) -> Value:
     )
 
 
-def _residual(
-    graph: Graph, states: Value, residual: Value, text: TextConfig, weights: Branch, shift: Floats | None = None
-) -> Value:
-    """BERT's post-LN: a linear layer over states (+ shift, a constant), plus the residual, normalised."""
-    weight, bias = weights["dense.weight"], weights["dense.bias"]
-    if shift is not None:
-        bias = bias + weight @ shift
-    gain, offset = weights["LayerNorm.weight"], weights["LayerNorm.bias"]
-    inputs = [graph.constant(array) for array in (gain, offset, bias)]
-    product = graph.linear(states, weight)
-    epsilon = text.layer_norm_eps
-    return graph.op("SkipLayerNormalization", product, residual, *inputs, domain=CONTRIB, epsilon=epsilon)
+def _residual(graph: Graph, states: Value, residual: Value, text: TextConfig, weights: Branch) -> Value:
+    """BERT's post-LN: a linear layer over states, plus the residual, normalised."""
+    gain, offset, bias = (weights[name] for name in ("LayerNorm.weight", "LayerNorm.bias", "dense.bias"))
+    inputs = [graph.linear(states, weights["dense.weight"]), residual, *map(graph.constant, (gain, offset, bias))]
+    return graph.op("SkipLayerNormalization", *inputs, domain=CONTRIB, epsilon=text.layer_norm_eps)

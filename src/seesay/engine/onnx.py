@@ -193,7 +193,8 @@ def _empty_cache(decoder: onnxruntime.InferenceSession, images: int) -> dict[str
 
 
 def _rows(value: onnxruntime.OrtValue, rows: NDArray[np.intp]) -> onnxruntime.OrtValue:
-    return onnxruntime.OrtValue.ortvalue_from_numpy(value.numpy()[rows])
+    """Those rows of a tensor; a scale, which has none, as it is."""
+    return onnxruntime.OrtValue.ortvalue_from_numpy(value.numpy()[rows]) if len(value.shape()) > 1 else value
 
 
 def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -209,7 +210,7 @@ def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 def _writer() -> str:
     """Names the code that writes graphs, so that a conversion is not used after that code has changed."""
     digest = blake2b(digest_size=6)
-    for module in ("build.py", "graph.py"):
+    for module in ("attention.py", "build.py", "graph.py"):
         digest.update(Path(__file__).with_name(module).read_bytes())
     return digest.hexdigest()
 
@@ -226,7 +227,7 @@ def _convert(checkpoint: Checkpoint, folder: Path, precision: Literal["fp32", "i
         with Graph(folder, "context", precision, weight_bits) as graph:
             context_graph(graph, config.text, decoder.under("bert"), norm)
         with Graph(folder, "decoder", precision, weight_bits) as graph:
-            decoder_graph(graph, config.text, decoder, norm)
+            decoder_graph(graph, config.text, decoder)
 
 
 def _sums_bytes_exactly(cache: Path) -> bool:
