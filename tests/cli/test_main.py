@@ -69,9 +69,15 @@ def test_completion_prints_a_script(shell: str) -> None:
     assert f"_SEESAY_COMPLETE={shell}_complete" in result.stdout
 
 
-def test_the_script_of_bash_completes(seesay: Run) -> None:
-    done = seesay(_SEESAY_COMPLETE="bash_complete", COMP_WORDS="seesay caption --form", COMP_CWORD="2")
-    assert "--format" in done.stdout
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("seesay caption --form", "--format"), ("seesay caption --model blip-l", "blip-large")],
+)
+def test_the_script_of_bash_completes(seesay: Run, words: str, completed: str) -> None:
+    last = str(len(words.split()) - 1)
+    done = seesay(_SEESAY_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=last)
+    assert done.returncode == 0
+    assert done.stdout == f"plain,{completed}\n"
 
 
 def test_the_help_states_the_real_defaults() -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from seesay.cli.options import model_names
+
 if TYPE_CHECKING:
     from seesay.models import Preset
     from seesay.settings import Settings
@@ -50,7 +52,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
 A download that was stopped goes on where it stopped. Files lie in the hub's cache (HF_HOME).
 """
 )
-@click.argument("name")
+@click.argument("name", shell_complete=model_names)
 @click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
 def pull(name: str, offline: bool | None) -> None:
     """Fetch a model, or the newest edition of it, and check its hashes."""
