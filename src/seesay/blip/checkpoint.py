@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -96,6 +95,8 @@ def write_checkpoint(
     ever sees half a file: a new folder appears whole; in an old one each file is replaced whole, the weights last.
     Raises CheckpointError for weights that do not fit the configuration.
     """
+    import tempfile  # not needed, and slow to import, where checkpoints are only read
+
     from safetensors.numpy import save_file
 
     _check(config, {name: np.shape(value) for name, value in weights.items()})
