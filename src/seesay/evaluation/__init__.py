@@ -11,7 +11,7 @@ from seesay.evaluation.captions import (
     rouge_l,
 )
 from seesay.evaluation.naming import NamingScores, accepted_names, name_in, object_naming
-from seesay.evaluation.tokenize import tokenize, tokenize_together
+from seesay.evaluation.ptb import tokenize, tokenize_together
 from seesay.evaluation.wordnet import Nouns, Synset
 
 __all__ = [

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from seesay.errors import UsageError
-from seesay.evaluation.tokenize import tokenize_together
+from seesay.evaluation.ptb import tokenize_together
 
 ORDER = 4
 """N-grams of 1 to 4 words, in BLEU and in CIDEr."""

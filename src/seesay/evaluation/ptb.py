@@ -2,7 +2,7 @@
 
 pycocoevalcap runs Stanford's PTBTokenizer (CoreNLP 3.4.1, `-preserveLines -lowerCase`) in Java. This is the same in
 Python, written from that program's behaviour: each rule was found by feeding it strings, and is held by a comparison.
-Scripts other than Latin, Greek, Cyrillic and CJK may part from it where they use combining marks.
+It may part from it in scripts with combining marks, and where web addresses or soft hyphens are glued to other words.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ def _any(words: str) -> str:
     return "(?:" + "|".join(sorted(words.split(), key=len, reverse=True)) + ")"
 
 
+_CHARACTER = r"(?:[^\W_²³¹¼½¾⁰-₉⅐-ↈ①-⓿❶-➓]|[\xad\u0300-\u036f])"
 _LETTER = r"(?:[^\W\d_²³¹¼½¾⁰-₉⅐-ↈ①-⓿❶-➓]|[\u0300-\u036f]|&[aeiouAEIOU](?:acute|grave|uml);)"
 _ALNUM = rf"(?:{_LETTER}|\d)"
 _APOSTROPHE = r"(?:['’\x92]|&apos;)"
@@ -84,13 +85,17 @@ _REDUCED = rf"{_APOSTROPHE}(?i:[msd]|re|ve|ll)"
 _WORD = rf"{_LETTER}(?:{_ALNUM}|\xad)*(?:[.!?]{_LETTER}{_ALNUM}*)*"
 _ACRONYM = r"[A-Za-z](?:\.[A-Za-z])+"
 _CAPITALS = r"[A-Z]+(?:(?:\+|&(?:[aA][mM][pP];)?)[A-Z]+)+"
-_PART = rf"(?:[dDlLoO]{_INNER}{_ALNUM})?{_ALNUM}+"
+_PART = rf"(?:[dDlLoO]{_INNER}{_ALNUM})?{_CHARACTER}+"
 _HYPHENATED = rf"{_PART}(?:[-_‐‑]{_PART})+"
 _HYPHENATED_WITH_PERIODS = rf"[A-Za-z0-9][A-Za-z0-9.,]*(?:-(?:{_ACRONYM}\.|[A-Za-z0-9]+))+"
 _SLASHED = r"[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
 _NUMBER = r"(?:\d*(?:[.:,]\d+)+|\d+)"
 _TAG = r"[A-Za-z][A-Za-z0-9:.-]*"
-_URL_REST = r"[^ \t\r\n\f\"<>|()]+[^ \t\r\n\f\"<>|.!?(){},-]"
+_MARKUP = rf"<(?:[!?][A-Za-z-][^>\r\n]*|/{_TAG} *|{_TAG}(?: +{_TAG}(?:='[^'\r\n]*'|=\"[^\"\r\n]*\")?)* */? *)>"
+_URL_END = r"[^ \t\r\n\f\"<>|.!?(){},-]"
+_PATH = rf"(?:/[^ \t\r\n\f\"<>|()]+{_URL_END})"
+_HOST = r"[^ \t\r\n\f\"!$'()<>{}|`,-_]"  # the range is theirs: no digits, no capitals
+_BOTH_CASES = f"{CAPITALISED_ABBREVIATIONS} {CAPITALISED_ABBREVIATIONS.upper()}"
 _EYE = r"[-^x=~<>']"
 
 # The longest match wins, with what must follow the token counted in; of several as long, the first. Where a rule has a
@@ -99,12 +104,12 @@ _RULES = [
     re.compile(rule)
     for rule in [
         # Mark-up
-        rf"<(?:[!?][A-Za-z-][^>\r\n]*|/{_TAG} *|{_TAG}(?: +{_TAG}(?:='[^'\r\n]*'|=\"[^\"\r\n]*\")?)* */? *)>",
+        _MARKUP,
         rf"(?i:{_any(' '.join(ENTITIES))})|&#\d+;",
         # Contractions
         *(rf"((?i:{first}))(?i:{second})" for first, second in ASSIMILATIONS.values()),
         r"('[tT])(?i:is|was)",
-        rf"([A-Za-z]*[A-MO-Za-mo-z])[nN]{_INNER}[tT]",
+        rf"([A-Za-z\xad]*[A-MO-Za-mo-z\xad])[nN]{_INNER}[tT]",
         rf"({_WORD}|{_ALNUM}+){_REDUCED}",
         rf"[nN]{_INNER}[tT]",
         rf"(?!'){_REDUCED}",
@@ -112,28 +117,28 @@ _RULES = [
         # Words
         _WORD,
         rf"{_ALNUM}+",
-        rf"((?i:{_any(LAST_ABBREVIATIONS)}\.))(?s:..)",
+        rf"((?:(?i:{_any(LAST_ABBREVIATIONS)})|{_any(_BOTH_CASES)})\.)(?s:..)",
         _HYPHENATED,
         _HYPHENATED_WITH_PERIODS,
         rf"{_SLASHED}(?:\\?/{_SLASHED}){{1,2}}",
         _CAPITALS,
-        r"[cC]\+\+|[cCfF]#",
+        r"(?i:anti|pro)-|[cC]\+\+|[cCfF]#",
         rf"((?:{_WORD}|{_ALNUM}+|{_HYPHENATED}|{_HYPHENATED_WITH_PERIODS}|{_CAPITALS}|{_NUMBER})\.)[,;:]",
         # Words with an apostrophe
         rf"[dDoOlL]{_INNER}{_LETTER}{_ALNUM}+",
         rf"[A-HJ-XZn]{_INNER}{_LETTER}{{2,}}",
         rf"{_LETTER}+[aeiouyAEIOUY]{_INNER}[aeiouA-Z]{_LETTER}*",
         rf"(?i:ma{_INNER}am|o{_INNER}o|c'(?:est|mon)|(?:e|ne|o)'er|li'l|'til)",
-        rf"(?:[dDjJlL]|[oO][lL]|[dD]unkin){_APOSTROPHE}",
+        rf"(?i:d|dunkin|j|l|ol|somethin){_APOSTROPHE}",
         rf"([yY]{_APOSTROPHE}){_LETTER}",
         rf"{_APOSTROPHE}(?:(?i:cause|em|n{_APOSTROPHE}?)|[2-9]0[sS])",
         rf"({_APOSTROPHE}\d\d)\s",
         # Abbreviations
         rf"(?i:{_any(LAST_ABBREVIATIONS + ABBREVIATIONS)}\.)",
-        rf"{_any(CAPITALISED_ABBREVIATIONS + ' ' + CAPITALISED_ABBREVIATIONS.upper())}\.",
+        rf"{_any(_BOTH_CASES)}\.",
         rf"{_any(UNCAPITALISED_ABBREVIATIONS + ' ' + UNCAPITALISED_ABBREVIATIONS.title())}\.",
         rf"((?i:{_any(ABBREVIATIONS_BEFORE_A_NUMBER)}\.))\s?\d",
-        rf"([A-Za-z])\.\s+(?=[A-Z])(?i:{_any(SENTENCE_STARTERS)})\s",
+        rf"([A-Za-z])\.\s+(?:(?=[A-Z])(?i:{_any(SENTENCE_STARTERS)})|{_MARKUP})\s",
         rf"{_ACRONYM}\.?|(?i:ph\.d\.)|[A-Za-z]\.",
         # Numbers
         rf"[-+]?{_NUMBER}",
@@ -144,11 +149,11 @@ _RULES = [
         # Addresses
         rf"@[A-Za-z_][A-Za-z_0-9]*|#{_LETTER}+",
         r"[a-zA-Z0-9][^\s\"<>|(){}]*@(?:[^\s\"<>|(){}.]+\.)*[^\s\"<>|(){}.]+",
-        rf"(?i:https?)://{_URL_REST}",
-        rf"(?:(?i:www)\.(?:[^\s\"<>|.!?(){{}},]+\.)+[a-zA-Z]{{2,4}}|(?:{_LETTER}+\.)+(?:com|net|org|edu))(?:/{_URL_REST})?",
+        rf"(?i:https?)://[^ \t\r\n\f\"<>|(){{}}]+{_URL_END}",
+        rf"(?:(?i:www)\.(?:[^ \t\r\n\f\"<>|.!?(){{}},]+\.)+[a-zA-Z]{{2,4}}|(?:{_HOST}+\.)+(?:com|net|org|edu)){_PATH}?",
         rf"({_ALNUM}+(?:\.{_ALNUM}+)*\.(?i:{_any(FILE_TYPES)}))[\s.,!?]",
         # Faces
-        r"([:;=][-o'*]?[()\[\]{DdPpO\\|@])(?:[^A-Za-z0-9]|$)",
+        r"(>?[:;=][-o'*]?[()\[\]{DdPpO\\|@])(?:[^A-Za-z0-9]|$)",
         rf"{_EYE}_{_EYE}|\({_EYE}[_.]?{_EYE}\)",
         # Punctuation
         r"(')[A-Za-z]\S",
