@@ -128,7 +128,7 @@ def _rows(path: Path, document: dict[str, Any], key: str) -> Iterator[tuple[str,
 def _field(row: Any, key: str, kind: type[Kind], place: str) -> Kind:
     """`row[key]`, or DataError unless it is there and of that kind."""
     if not isinstance(row, dict) or not isinstance(row.get(key), kind) or isinstance(row[key], bool):
-        raise DataError(f"{place}: needs {key!r}, a {kind.__name__}", CHECK_FORMAT)
+        raise DataError(f"{place}: needs {key!r} of type {kind.__name__}", CHECK_FORMAT)
     value: Kind = row[key]
     return value
 

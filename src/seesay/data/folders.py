@@ -17,7 +17,8 @@ IMAGE_SUFFIXES = frozenset(
 def read_image_folder(root: Path) -> Iterator[Example]:
     """Examples of an ImageFolder (`root/CLASS/photo.jpg`): the folder's name, underscores as spaces, is the label.
 
-    In the order of their names; files that are no pictures by their suffix, and hidden ones, are passed over.
+    In the order of their names. Passed over: hidden files, those whose suffix is no picture's, and any not in a class's
+    folder.
     """
     check_folder(root)
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
