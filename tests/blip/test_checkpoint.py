@@ -25,7 +25,7 @@ from seesay.blip.checkpoint import Checkpoint, interpolate_positions, read_check
 from seesay.blip.config import BlipConfig
 from seesay.blip.layout import shapes, shared
 from seesay.blip.model import Blip, from_checkpoint, to_arrays
-from seesay.errors import CheckpointError
+from seesay.errors import CheckpointError, MissingExtra
 
 TASKS = ["caption", "match", "answer"]
 ALL_TOKENS = [*TOKENS, "[DEC]", "[ENC]"]
@@ -84,6 +84,15 @@ def test_pickled_weights(hub_model: Make) -> None:
     (folder / "model.safetensors").unlink()
     torch.save(theirs.state_dict(), folder / "pytorch_model.bin")  # with the tied decoder, as the public ones
     assert same(read_checkpoint(folder), expected)
+
+
+def test_pickled_weights_need_torch(hub_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, folder = hub_model("caption")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtra) as caught:
+        read_checkpoint(folder)
+    assert "seesay[torch]" in caught.value.remedy
 
 
 def test_older_files_carry_position_ids(hub_model: Make) -> None:
