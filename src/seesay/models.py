@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
@@ -33,8 +33,9 @@ class Preset:
     licence: str
     download_mb: int
     """Megabytes to fetch; 0 for the model inside the package."""
-    memory_mb: int | None = None
-    """Peak resident megabytes of a process that captions one picture in fp32, where that was measured."""
+    memory_mb: Mapping[str, int] = field(default_factory=dict)
+    """By precision: peak resident megabytes of `seesay caption` for one picture, where that was measured (x86 Linux,
+    already converted; converting, once, takes up to 2,500)."""
     repository: str | None = None
     """Where it lies on the hub; None for the model inside the package."""
 

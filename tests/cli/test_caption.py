@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from hub_server import HubServer, pull_request
 from seesay.cli.main import cli
 from seesay.describe import Blip
 
@@ -191,6 +192,28 @@ class TestErrors:
         done = seesay("caption", "photos", "--output", "/dev/full", "--format", "jsonl")
         assert done.returncode == 1
         assert "error: cannot write /dev/full: no space left on device" in done.stderr
+
+
+def test_a_named_model_is_fetched_once_and_then_needs_no_network(seesay: Run, photos: Path, checkpoint: Path) -> None:
+    """As Salesforce's base captioner lies on the hub: pickled on main, safetensors in the converter's pull request."""
+    files = {file.name: file.read_bytes() for file in checkpoint.iterdir()}
+    arguments = ("caption", "photos/1-green.png", "--model", "blip-base", "--format", "jsonl")
+    with HubServer() as hub:
+        repository = "Salesforce/blip-image-captioning-base"
+        hub.add(repository, {"config.json": files["config.json"], "pytorch_model.bin": b"pickle"})
+        hub.add(repository, files, "refs/pr/38")
+        hub.pull_requests[repository] = [pull_request(38, "SFconvertbot")]
+        online = {"HF_ENDPOINT": hub.endpoint, "SEESAY_OFFLINE": "0", "HF_HUB_CACHE": str(photos.parent / "hub")}
+        first = seesay(*arguments, **online)
+        hub.requests.clear()
+        second = seesay(*arguments, **online)
+        assert not hub.requests
+    offline = seesay(*arguments, "--offline", **online)
+    assert first.returncode == 0, first.stderr
+    [expected] = rows(seesay("caption", "photos/1-green.png", "--format", "jsonl").stdout)
+    for done in (first, second, offline):
+        [row] = rows(done.stdout)
+        assert (row["model"], row["caption"]) == ("blip-base", expected["caption"])
 
 
 class TestInterruptions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -68,7 +68,7 @@ def pull(name: str, offline: bool | None) -> None:
     click.echo(found.path)
 
 
-def _row(preset: Preset, settings: Settings) -> dict[str, object]:
+def _row(preset: Preset, settings: Settings) -> dict[str, Any]:
     from seesay.models import locate
 
     found = locate(preset.name, settings)
@@ -76,7 +76,7 @@ def _row(preset: Preset, settings: Settings) -> dict[str, object]:
         "name": preset.name,
         "task": preset.task,
         "download_mb": preset.download_mb,
-        "memory_mb": preset.memory_mb,
+        "memory_mb": dict(preset.memory_mb),
         "folder": str(found.path) if found else None,
         "licence": preset.licence,
         "repository": preset.repository,
@@ -85,14 +85,14 @@ def _row(preset: Preset, settings: Settings) -> dict[str, object]:
     }
 
 
-def _table(rows: list[dict[str, object]]) -> str:
-    heads = ("NAME", "TASK", "DOWNLOAD", "MEMORY", "ON DISK", "LICENCE", "")
+def _table(rows: list[dict[str, Any]]) -> str:
+    heads = ("NAME", "TASK", "DOWNLOAD", "MEMORY", "ON DISK", "LICENCE", "ABOUT")
     cells = [
         (
             f"{row['name']}{' *' if row['default'] else ''}",
             str(row["task"]),
             f"{row['download_mb']} MB" if row["download_mb"] else "built in",
-            f"{row['memory_mb']} MB" if row["memory_mb"] else "",
+            ", ".join(f"{megabytes} MB in {precision}" for precision, megabytes in row["memory_mb"].items()),
             "yes" if row["folder"] else "no",
             str(row["licence"]),
             str(row["summary"]),
