@@ -149,7 +149,6 @@ def test_nonsense_is_refused() -> None:
         search(model.session([0], PROMPT, 3), PROMPT, SearchOptions(), 4)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_broken_model_is_named() -> None:
     class Broken(TableModel):
         def table(self, picture: int) -> np.ndarray:

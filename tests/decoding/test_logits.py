@@ -28,7 +28,6 @@ def test_normalizer_makes_probabilities_at_any_height() -> None:
     assert log_normalizer(logits)[0] == pytest.approx(exact, abs=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_scores_that_are_no_numbers_are_the_models_fault(broken: float) -> None:
     logits = np.zeros((2, 10), dtype=np.float32)

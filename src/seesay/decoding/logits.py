@@ -15,10 +15,11 @@ def log_normalizer(logits: Floats) -> Floats:
 
     logits: (rows, vocabulary). Returns (rows,). Raises ModelError where a row holds a NaN, or nothing finite.
     """
-    peak = logits.max(axis=1)
-    scratch = logits - peak[:, None]
-    np.exp(scratch, out=scratch)
-    normalizer: Floats = np.log(scratch.sum(axis=1)) + peak
+    with np.errstate(invalid="ignore"):  # told below, in words
+        peak = logits.max(axis=1)
+        scratch = logits - peak[:, None]
+        np.exp(scratch, out=scratch)
+        normalizer: Floats = np.log(scratch.sum(axis=1)) + peak
     if not np.isfinite(normalizer).all():
         raise ModelError(
             "The model returned scores that are not numbers",

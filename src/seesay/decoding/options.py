@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 from typing import Literal
 
 from seesay.errors import UsageError
@@ -52,12 +51,12 @@ class SearchOptions:
         _whole("no_repeat_ngram", self.no_repeat_ngram, 0)
         if self.seed is not None:
             _whole("seed", self.seed, 0)
-        _positive("top_p", self.top_p, 1.0)
-        _positive("temperature", self.temperature)
-        _positive("repetition_penalty", self.repetition_penalty)
-        if not _is_number(self.length_penalty) or not abs(self.length_penalty) < inf:
-            raise UsageError(f"length_penalty is {self.length_penalty!r}", "Give a finite number, such as 1.0.")
-        if self.early_stopping not in (True, False, "never"):
+        # the outer bounds keep powers, products and quotients within floating point
+        _number("top_p", self.top_p, 1e-6, 1.0)
+        _number("temperature", self.temperature, 1e-3, 1e3)
+        _number("repetition_penalty", self.repetition_penalty, 1e-3, 1e3)
+        _number("length_penalty", self.length_penalty, -100.0, 100.0)
+        if not isinstance(self.early_stopping, bool) and self.early_stopping != "never":
             raise UsageError(f"early_stopping is {self.early_stopping!r}", 'Give True, False or "never".')
         for sequence in self.forbidden:
             if not sequence or not isinstance(sequence, tuple) or not all(_is_whole(i) and i >= 0 for i in sequence):
@@ -90,16 +89,11 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _whole(name: str, value: object, least: int) -> None:
-    if not _is_whole(value) or value < least:  # type: ignore[operator]
+def _whole(name: str, value: int, least: int) -> None:
+    if not _is_whole(value) or value < least:
         raise UsageError(f"{name} is {value!r}", f"Give a whole number, {least} or more.")
 
 
-def _positive(name: str, value: object, most: float = inf) -> None:
-    if not _is_number(value) or not 0 < value <= most or value == inf:  # type: ignore[operator]
-        limit = "" if most == inf else f", at most {most:g}"
-        raise UsageError(f"{name} is {value!r}", f"Give a number above 0{limit}.")
+def _number(name: str, value: float, least: float, most: float) -> None:
+    if not (_is_whole(value) or isinstance(value, float)) or not least <= value <= most:
+        raise UsageError(f"{name} is {value!r}", f"Give a number from {least:g} to {most:g}.")

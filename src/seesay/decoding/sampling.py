@@ -49,55 +49,43 @@ def nucleus(scores: Floats, options: SearchOptions) -> tuple[Ints, NDArray[np.fl
 class Sample:
     """A sentence while it grows."""
 
-    luck: NDArray[np.float64]
-    """(max_new_tokens,), each in [0, 1): where in the distribution each of its tokens is drawn."""
+    luck: np.random.Generator
     tokens: tuple[int, ...] = ()
     token_scores: tuple[float, ...] = ()
     ended: bool = False
-    stuck: bool = False
-    """The rules left no token."""
-
-    @property
-    def done(self) -> bool:
-        return self.ended or self.stuck or len(self.tokens) == len(self.luck)
+    done: bool = False
+    """It ended, or the rules left no token."""
 
 
 def sample(session: Session, prompt: Sequence[int], options: SearchOptions, eos: int) -> list[list[Hypothesis]]:
     """`count` sentences for each image, by their mean log-probability; `session` has `count` rows for each image.
 
+    With a seed, sample n draws from stream (seed, n), the same for every image: so it depends neither on its neighbours
+    in the batch nor on how many other samples there are. The price is that images share their luck: for samples that
+    are independent across images, leave the seed out or change it from image to image.
+
     A finished sentence idles until all of its image are; then the image leaves the batch.
     """
     images, vocabulary = session.first.shape
-    count = options.count
-    luck = _luck(options, images)
-    samples = [[Sample(luck[image, number]) for number in range(count)] for image in range(images)]
+    samples = [[Sample(_luck(options.seed, number)) for number in range(options.count)] for _ in range(images)]
     rules = Rules(options, eos, vocabulary)
-    logits, live = np.repeat(session.first, count, axis=0), samples
-    while True:
+    logits, live = np.repeat(session.first, options.count, axis=0), samples
+    for step in range(options.max_new_tokens):
         rows = [one for image in live for one in image]
         _draw(rows, prompt, logits, rules, options, eos)
         kept = [place for place, image in enumerate(live) if not all(one.done for one in image)]
-        if not kept:
-            return [sorted(map(_hypothesis, image), key=lambda found: -found.score) for image in samples]
+        if not kept or step + 1 == options.max_new_tokens:
+            break
         if len(kept) < len(live):
             session.keep(np.array(kept, dtype=np.int64))
             live = [live[place] for place in kept]
         ids = [eos if one.done else one.tokens[-1] for image in live for one in image]
         logits = session.logits(np.array(ids, dtype=np.int64))
+    return [sorted(map(_hypothesis, image), key=lambda one: -one.score) for image in samples]
 
 
-def _luck(options: SearchOptions, images: int) -> NDArray[np.float64]:
-    """(images, count, max_new_tokens) uniform numbers.
-
-    With a seed, sample n draws from stream (seed, n), the same for every image: so it depends neither on its neighbours
-    in the batch nor on how many other samples there are. The price is that images share their luck: for samples that
-    are independent across images, leave the seed out or change it from image to image.
-    """
-    if options.seed is None:
-        return np.random.default_rng().random((images, options.count, options.max_new_tokens))
-    streams = [np.random.default_rng((options.seed, number)) for number in range(options.count)]
-    shared = np.stack([stream.random(options.max_new_tokens) for stream in streams])
-    return np.broadcast_to(shared, (images, *shared.shape))
+def _luck(seed: int | None, number: int) -> np.random.Generator:
+    return np.random.default_rng(None if seed is None else (seed, number))
 
 
 def _draw(
@@ -113,14 +101,13 @@ def _draw(
         if ruled[row].max() == -np.inf:
             if not one.tokens:
                 raise UsageError("The rules leave no token to begin with", "Forbid fewer tokens.")
-            one.stuck = True
+            one.done = True
             continue
         ids, chances = nucleus(ruled[row], options)
-        token = int(ids[np.searchsorted(np.cumsum(chances)[:-1], one.luck[step], side="right")])
+        token = int(ids[np.searchsorted(np.cumsum(chances)[:-1], one.luck.random(), side="right")])
         one.token_scores = (*one.token_scores, float(logits[row, token]) - float(normalizer[row]))
-        if token == eos:
-            one.ended = True
-        else:
+        one.done = one.ended = token == eos
+        if not one.ended:
             one.tokens = (*one.tokens, token)
 
 
