@@ -12,7 +12,7 @@ from seesay.blip.config import VisionConfig
 from seesay.engine.base import Floats, check_pixels
 from seesay.engine.build import Branch, map_graph
 from seesay.engine.graph import Graph
-from seesay.engine.onnx import _open_session
+from seesay.engine.onnx import open_graph
 from seesay.engine.threads import physical_cores
 
 
@@ -25,7 +25,7 @@ class MapEncoder:
         with tempfile.TemporaryDirectory(prefix="seesay-") as folder:
             with Graph(Path(folder), "map") as graph:
                 map_graph(graph, vision, Branch(weights))
-            self._session = _open_session(Path(folder) / "map.onnx", threads or physical_cores())
+            self._session = open_graph(Path(folder) / "map.onnx", threads or physical_cores())
 
     def __call__(self, pixels: Floats) -> Floats:
         """pixels (images, 3, side, side), normalised, to maps (images, cells, 1280), values 0 to 6 (ReLU6)."""

@@ -6,8 +6,8 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from seesay.blip.checkpoint import Checkpoint
 from seesay.engine.base import Encoded, Floats, Ints, Precision, check_length, check_pixels, check_session
 from seesay.engine.cache import converted
 from seesay.engine.threads import physical_cores
-from seesay.errors import CapabilityError, UsageError
+from seesay.errors import CapabilityError, ModelError, UsageError
 
 _HIDDEN = -1e9  # added to a score, it leaves no probability; -inf would make a row of nothing but it NaN
 
@@ -61,43 +61,36 @@ class OnnxEngine:
         )
         weight_bits = 8 if exact else 7
         recipe = f"{self.precision}-{weight_bits}-{_writer()}"
-        self._graphs = converted(
+        folder = converted(
             cache / "converted",
             f"{checkpoint.key}-{recipe}",
             lambda folder: _convert(checkpoint, folder, self.precision, weight_bits),
         )
+        # All graphs open at once in the background: while one is waited for, or a photo decoded, the others come too.
+        opener = ThreadPoolExecutor(thread_name_prefix="seesay-open")
+        self._opening = {path.stem: opener.submit(open_graph, path, self.threads) for path in folder.glob("*.onnx")}
+        opener.shutdown(wait=False)
 
     def encode(self, pixels: Floats) -> Encoded:
         """pixels: (images, 3, side, side), normalised. Raises UsageError for another shape."""
         check_pixels(pixels, self.config.vision.image_size)
-        names = [output.name for output in self._image.get_outputs()]
-        found = dict(zip(names, self._image.run(names, {"pixels": np.asarray(pixels, np.float32)}), strict=True))
+        image = self._graph("image")
+        names = [output.name for output in image.get_outputs()]
+        found = dict(zip(names, image.run(names, {"pixels": np.asarray(pixels, np.float32)}), strict=True))
         return Encoded(found["features"], found.get("concepts"))
 
     @contextmanager
     def session(self, context: Floats, prompt: Ints, beams: int) -> Iterator[OnnxSession]:
         """See `engine.base.Engine.session`. Raises CapabilityError for a model without a decoder."""
-        text, width = self.config.text, self._context.get_inputs()[0].shape[2]
+        context_graph, decoder = self._graph("context"), self._graph("decoder")
+        text, width = self.config.text, context_graph.get_inputs()[0].shape[2]
         check_session(context, width, prompt, beams, text.max_position_embeddings)
-        yield OnnxSession(self._context, self._decoder, context, prompt, beams, text.max_position_embeddings)
+        yield OnnxSession(context_graph, decoder, context, prompt, beams, text.max_position_embeddings)
 
-    @cached_property
-    def _image(self) -> onnxruntime.InferenceSession:
-        return self._open("image")
-
-    @cached_property
-    def _context(self) -> onnxruntime.InferenceSession:
-        return self._open("context")
-
-    @cached_property
-    def _decoder(self) -> onnxruntime.InferenceSession:
-        return self._open("decoder")
-
-    def _open(self, graph: str) -> onnxruntime.InferenceSession:
-        path = self._graphs / f"{graph}.onnx"
-        if not path.exists():
-            raise CapabilityError(f"A {self.config.task!r} model has no {graph}", "Use a captioning checkpoint.")
-        return _open_session(path, self.threads)
+    def _graph(self, name: str) -> onnxruntime.InferenceSession:
+        if name not in self._opening:
+            raise CapabilityError(f"A {self.config.task!r} model has no {name}", "Use a captioning checkpoint.")
+        return self._opening[name].result()
 
 
 class OnnxSession:
@@ -197,11 +190,17 @@ def _rows(value: onnxruntime.OrtValue, rows: NDArray[np.intp]) -> onnxruntime.Or
     return onnxruntime.OrtValue.ortvalue_from_numpy(value.numpy()[rows]) if len(value.shape()) > 1 else value
 
 
-def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def open_graph(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Raises ModelError where ONNX Runtime cannot use the file."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    # A graph's threads stop spinning when its run ends: the next graph's need the cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no base class but this
+        raise ModelError(f"{path} cannot be opened: {error}", f"Remove {path.parent}; it is made again.") from error
 
 
 # --------------------------------------------------------------------------------------------------------- conversion
@@ -237,7 +236,7 @@ def _sums_bytes_exactly(cache: Path) -> bool:
     is tried: 255 * 127 twice is more than 16 bits hold.
     """
     folder = converted(cache, f"probe-{_writer()}", _write_probe)
-    session = _open_session(folder / "probe.onnx", 1)
+    session = open_graph(folder / "probe.onnx", 1)
     (total,) = session.run(None, {"bytes": np.full((4, 64), 255, np.uint8)})
     return bool((total == 64 * 255 * 127).all())
 
