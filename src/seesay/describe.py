@@ -23,8 +23,8 @@ CERTAIN = 0.35
 """Probability from which a concept word must be named. At 0.5 fewer photographs name their object, at 0.25 more name a
 wrong one; see the model card."""
 FUNCTION_WORDS = (
-    "a an the and or of in on at to by with for from up down into onto over under near next his her their its it is are "
-    "was were be being has have that this there while as some two , . ' s -"
+    "a an the and or of on in at to with by from for next top front side behind beside near under over inside into onto "
+    "that which is are its his her their it while as . , ; : ! ? \" ' - ( )"
 ).split()
 
 
@@ -157,7 +157,7 @@ class Blip:
         described = []
         for one, hypotheses in zip(encoded, found, strict=True):
             flags: list[str] = list(self._defects(hypotheses[0]))
-            if flags and (other := remedy(options, flags)):
+            if flags and (other := _second_attempt(options, flags)):
                 [second] = self._search([one], other)
                 left = list(self._defects(second[0]))
                 if len(left) < len(flags):
@@ -249,6 +249,14 @@ def _with_changes(options: CaptionOptions, changes: Mapping[str, object]) -> Cap
             f"No caption option is called {', '.join(unknown)}", f"Options are: {', '.join(sorted(known))}."
         )
     return replace(options, **changes)  # type: ignore[arg-type]  # the options check their values themselves
+
+
+def _second_attempt(options: CaptionOptions, flags: Sequence[str]) -> CaptionOptions | None:
+    """The rule against these defects. A limit on the length that somebody set is kept, only our own may grow."""
+    other = remedy(options, flags)  # type: ignore[arg-type]  # flags are defects until "retried" joins them
+    if other and options.max_new_tokens != CaptionOptions().max_new_tokens:
+        other = replace(other, max_new_tokens=options.max_new_tokens)
+    return None if other == options else other
 
 
 def _row(encoded: Encoded, row: int) -> Encoded:
