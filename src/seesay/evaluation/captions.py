@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain, islice
 
 from seesay.errors import UsageError
@@ -87,10 +88,10 @@ def _check_same_images(results: Mapping[str, str], references: Mapping[str, Sequ
             )
 
 
-def ngrams(caption: str) -> Counter[Ngram]:
-    """How often each n-gram of 1 to 4 words stands in a tokenised caption."""
+def ngrams(caption: str) -> Iterator[Ngram]:
+    """Each n-gram of 1 to 4 words of a tokenised caption, as often as it stands there."""
     words = caption.split()
-    return Counter(chain.from_iterable(zip(*(words[i:] for i in range(n)), strict=False) for n in range(1, ORDER + 1)))
+    return chain.from_iterable(zip(*(words[i:] for i in range(n)), strict=False) for n in range(1, ORDER + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +111,10 @@ class BleuCounts:
     def of(cls, candidate: str, references: Sequence[str]) -> BleuCounts:
         """Counts of one tokenised caption; an n-gram counts as often as it stands in the reference that has it most."""
         length = len(candidate.split())
-        allowed: Counter[Ngram] = Counter()
-        for reference in references:
-            allowed |= ngrams(reference)
+        allowed = [Counter(ngrams(reference)) for reference in references]
         correct = [0] * ORDER
-        for ngram, count in ngrams(candidate).items():
-            correct[len(ngram) - 1] += min(count, allowed[ngram])
+        for ngram, count in Counter(ngrams(candidate)).items():
+            correct[len(ngram) - 1] += min(count, max(counts.get(ngram, 0) for counts in allowed))
         nearest = min((len(reference.split()) for reference in references), key=lambda n: (abs(n - length), n))
         return cls(length, nearest, tuple(correct), tuple(max(0, length - n) for n in range(ORDER)))
 
@@ -211,7 +210,7 @@ class _Vector:
     @classmethod
     def of(cls, caption: str, frequency: DocumentFrequency) -> _Vector:
         idf, unseen = frequency.weights, frequency.unseen
-        weights = {ngram: count * idf.get(ngram, unseen) for ngram, count in ngrams(caption).items()}
+        weights = {ngram: count * idf.get(ngram, unseen) for ngram, count in Counter(ngrams(caption)).items()}
         squares = [0.0] * ORDER
         for ngram, weight in weights.items():
             squares[len(ngram) - 1] += weight * weight
@@ -228,13 +227,8 @@ def cider(
     `references`, which for a single image makes every score 0.
     """
     frequency = frequency or DocumentFrequency.of(references)
-    known: dict[str, _Vector] = {}  # a reward asks about several samples for the same image, hence the same references
-
-    def vector(caption: str) -> _Vector:
-        if caption not in known:
-            known[caption] = _Vector.of(caption, frequency)
-        return known[caption]
-
+    # A reward asks about several samples of an image in a row, hence about the same references.
+    vector = lru_cache(maxsize=1024)(lambda caption: _Vector.of(caption, frequency))
     return [
         10 * sum(_similarity(vector(candidate), vector(reference)) for reference in truth) / len(truth)
         for candidate, truth in zip(candidates, references, strict=True)
