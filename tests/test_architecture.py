@@ -37,13 +37,13 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
 ANYTHING = {"cli", "__init__", "__main__"}
 
 HOMES = {  # heavy library -> where it may be imported, at the top of a file or within a function
-    "torch": {"blip/model.py", "blip/tensors.py", "engine/torch.py", "training/"},
+    "torch": {"bench.py", "blip/model.py", "blip/tensors.py", "engine/torch.py", "training/"},
     "onnxruntime": {"engine/"},
     "onnx": {"engine/"},
     "transformers": {"backends/", "bench.py"},
     "huggingface_hub": {"hub.py"},
     "click": {"cli/"},
-    "rich": {"cli/"},
+    "rich": set(),
 }
 
 

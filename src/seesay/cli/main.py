@@ -16,7 +16,7 @@ import click
 from seesay.cli.formats import printable
 from seesay.errors import SeesayError, UsageError
 
-COMMANDS = ("caption", "models", "doctor", "completion")
+COMMANDS = ("caption", "models", "doctor", "bench", "completion")
 
 
 class Commands(click.Group):
