@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.errors import UsageError
+from seesay.errors import CapabilityError, UsageError
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -69,8 +69,29 @@ class Engine(Protocol):
     def session(self, context: Floats, prompt: Ints, beams: int) -> AbstractContextManager[Session]:
         """Open a session over `context` (images, tokens, width) after the tokens of `prompt` (length,), shared by all.
 
-        Cross-attention keys and values are computed here, once per image.
+        Cross-attention keys and values are computed here, once per image. The context is image features, or for
+        answers the states of a question. Raises CapabilityError for a model without a decoder.
         """
+        ...
+
+    def read(self, ids: Ints, mask: Ints, features: Floats) -> Floats:
+        """States (rows, tokens, width) of the image-grounded encoder, such as a question's.
+
+        ids (rows, tokens); mask of the same shape, 0 for padding; features (images, tokens, width), rows = images * k
+        in the order of their images. Raises CapabilityError for a model that only captions.
+        """
+        ...
+
+    def match(self, ids: Ints, mask: Ints, features: Floats) -> Floats:
+        """Logits (rows, 2) of [no match, match]; arguments as for `read`. Raises CapabilityError without that head."""
+        ...
+
+    def embed_text(self, ids: Ints, mask: Ints) -> Floats:
+        """Unit vectors (rows, projection), comparable with those of `embed_image`. Raises CapabilityError."""
+        ...
+
+    def embed_image(self, features: Floats) -> Floats:
+        """Unit vectors (images, projection) of features (images, tokens, width). Raises CapabilityError."""
         ...
 
 
@@ -94,3 +115,19 @@ def check_length(length: int, longest: int) -> None:
     """Raises UsageError where a text outgrows the positions that the model knows."""
     if length > longest:
         raise UsageError(f"The text outgrows the {longest} tokens that this model has positions for", "Ask for fewer.")
+
+
+def check_texts(ids: Ints, mask: Ints, images: int, longest: int) -> None:
+    """Raises UsageError unless ids and mask are (rows, tokens), with as many rows for each image as for the others."""
+    if ids.ndim != 2 or ids.shape != mask.shape or not ids.size or not images or len(ids) % images:
+        raise UsageError(f"Texts of shape {ids.shape} with a mask of shape {mask.shape} for {images} images")
+    check_length(ids.shape[1], longest)
+
+
+def cannot(task: str, verb: str) -> CapabilityError:
+    """The error of a model that has no head for `verb`."""
+    remedies = {
+        "write texts": "Use a captioning or question-answering checkpoint.",
+        "read texts beside a picture": "Use a retrieval or question-answering checkpoint.",
+    }
+    return CapabilityError(f"A {task!r} model cannot {verb}", remedies.get(verb, "Use a retrieval checkpoint."))

@@ -3,6 +3,8 @@
     image    pixels -> features, and the probabilities of concept words where the model has them
     context  features -> cross-attention keys and values of every decoder layer
     decoder  tokens, cache, context -> next-token logits, longer cache
+    reader   tokens, context -> states of the image-grounded encoder, matching logits
+    text_embedding, image_embedding   the two ends of retrieval
 
 The arithmetic is that of `blip/model.py`; what is arranged differently here is said where it happens. Letters in
 shapes: B images, S tokens read at once, T tokens in the cache, N features, D width, H heads, d = D / H.
@@ -10,7 +12,10 @@ shapes: B images, S tokens read at once, T tokens in the cache, N features, D wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -285,7 +290,7 @@ def decoder_graph(graph: Graph, text: TextConfig, weights: Branch) -> None:
     states = _text_embeddings(graph, ids, positions, text, bert.under("embeddings"))
     for i in range(text.num_hidden_layers):
         layer = bert.under(f"encoder.layer.{i}")
-        states = _cached_attention(graph, states, mask, i, text, layer.under("attention"))
+        states = _self_attention(graph, states, mask, text, layer.under("attention"), cached=i)
         states = _cross_attention(graph, states, i, text, layer.under("crossattention"))
         states = _feed_forward(graph, states, text, layer)
     states = graph.op("Gather", states, wanted, axis=1)
@@ -308,39 +313,139 @@ def _text_embeddings(graph: Graph, ids: Value, positions: Value, text: TextConfi
     return _layer_norm(graph, placed, text.layer_norm_eps, weights.under("LayerNorm"))
 
 
-def _cached_attention(graph: Graph, states: Value, mask: Value, layer: int, text: TextConfig, weights: Branch) -> Value:
-    """Self-attention over the cache and the new tokens, which enter it; with residual and LayerNorm."""
+def _self_attention(
+    graph: Graph, states: Value, mask: Value, text: TextConfig, weights: Branch, cached: int | None = None
+) -> Value:
+    """Self-attention with residual and LayerNorm; with `cached`, the number of the layer, over the cache as well, which
+    the new tokens enter."""
     inner, heads, width = weights.under("self"), text.num_attention_heads, text.hidden_size
     names = ("query", "key", "value")
     weight = np.concatenate([inner[f"{name}.weight"] for name in names])
     bias = graph.constant(np.concatenate([inner[f"{name}.bias"] for name in names]))
     parts = graph.constant(np.array([width] * 3, np.int64))
-    queries, keys, values = graph.ops("Split", graph.linear(states, weight), parts, outputs=3, axis=-1)
+    inputs = [*graph.ops("Split", graph.linear(states, weight), parts, outputs=3, axis=-1), bias, "", mask]
+    if cached is None:
+        mixed = graph.op("MultiHeadAttention", *inputs, domain=CONTRIB, num_heads=heads)
+        return _residual(graph, mixed, states, text, weights.under("output"))
     shape = ("images", heads, "past", width // heads)
-    past = [graph.input(f"past.{layer}.{name}", shape) for name in ("keys", "values")]
-    mixed, *present = graph.ops(
-        "MultiHeadAttention", queries, keys, values, bias, "", mask, *past, outputs=3, domain=CONTRIB, num_heads=heads
-    )
+    inputs += [graph.input(f"past.{cached}.{name}", shape) for name in ("keys", "values")]
+    mixed, *present = graph.ops("MultiHeadAttention", *inputs, outputs=3, domain=CONTRIB, num_heads=heads)
     for value, name in zip(present, ("keys", "values"), strict=True):
-        graph.output(value, f"present.{layer}.{name}", ("images", heads, "present", width // heads))
+        graph.output(value, f"present.{cached}.{name}", ("images", heads, "present", width // heads))
     return _residual(graph, mixed, states, text, weights.under("output"))
 
 
-def _cross_attention(graph: Graph, states: Value, layer: int, text: TextConfig, weights: Branch) -> Value:
-    """Attention from tokens (B, S, D) to the context of their image; with residual and LayerNorm."""
+def _cross_attention(
+    graph: Graph, states: Value, layer: int, text: TextConfig, weights: Branch, many: bool = False
+) -> Value:
+    """Attention from tokens (B, S, D) to the context of their image; with residual and LayerNorm.
+
+    With `many`, states are (B * k, S, D): the k rows of an image stand behind one another on the query axis, so that
+    its context is never repeated.
+    """
     inner, heads = weights.under("self"), text.num_attention_heads
     gains = query_gains(inner["query.weight"], inner["key.weight"]) * (text.hidden_size // heads) ** -0.5
     queries = graph.linear(states, inner["query.weight"] * gains[:, None], inner["query.bias"] * gains)
     parts = {
         part: graph.input(f"context.{layer}.{part}", shape, kind) for part, shape, kind in _context_parts(graph, text)
     }
+    if many:
+        images = graph.op("Shape", parts["keys"], start=0, end=1)
+        one_row = graph.op("Concat", images, graph.constant(np.array([-1, text.hidden_size])), axis=0)
+        queries = graph.op("Reshape", queries, one_row)
     mixed = attend_stored(graph, queries, Stored(**parts), heads)
+    if many:
+        mixed = graph.op("Reshape", mixed, graph.op("Shape", states))
     return _residual(graph, mixed, states, text, weights.under("output"))
 
 
 def _feed_forward(graph: Graph, states: Value, text: TextConfig, weights: Branch) -> Value:
     wide = _biased_gelu(graph, states, weights.under("intermediate.dense"))
     return _residual(graph, wide, states, text, weights.under("output"))
+
+
+# ---------------------------------------------------------------------------------------------- text without a cache
+
+
+def reader_graph(graph: Graph, config: BlipConfig, weights: Branch) -> None:
+    """The image-grounded encoder, of R = B * k texts: ids (R, T), positions (T,), mask (R, 1, T, T) added to scores,
+    context.* of B images -> states (R, T, D), and match (R, 2), logits of [no match, match], where it has that head."""
+    states = _encoded_text(graph, config.text, weights.under("text_encoder"), grounded=True)
+    if config.task in ("match", "pretrain"):
+        graph.output(_float_linear(graph, _first(graph, states), weights.under("itm_head")), "match", ("rows", 2))
+    graph.output(states, "states", ("rows", "tokens", config.text.hidden_size))
+
+
+def text_embedding_graph(graph: Graph, config: BlipConfig, weights: Branch) -> None:
+    """The unimodal encoder: ids (R, T), positions (T,), mask (R, 1, T, T) -> embedding (R, projection), normalised."""
+    states = _encoded_text(graph, config.text, weights.under("text_encoder"), grounded=False)
+    _output_embedding(graph, states, config, weights.under("text_proj"))
+
+
+def image_embedding_graph(graph: Graph, config: BlipConfig, weights: Branch) -> None:
+    """features (B, N, D) -> embedding (B, projection), unit vectors."""
+    features = graph.input("features", ("images", "features", config.vision.hidden_size))
+    _output_embedding(graph, features, config, weights.under("vision_proj"))
+
+
+def _encoded_text(graph: Graph, text: TextConfig, weights: Branch, grounded: bool) -> Value:
+    ids = graph.input("ids", ("rows", "tokens"), np.int64)
+    mask = graph.input("mask", ("rows", 1, "tokens", "tokens"))
+    positions = graph.input("positions", ("tokens",), np.int64)
+    states = _text_embeddings(graph, ids, positions, text, weights.under("embeddings"))
+    for i in range(text.num_hidden_layers):
+        layer = weights.under(f"encoder.layer.{i}")
+        states = _self_attention(graph, states, mask, text, layer.under("attention"))
+        if grounded:
+            states = _cross_attention(graph, states, i, text, layer.under("crossattention"), many=True)
+        states = _feed_forward(graph, states, text, layer)
+    return states
+
+
+def _output_embedding(graph: Graph, states: Value, config: BlipConfig, projection: Branch) -> None:
+    projected = _float_linear(graph, _first(graph, states), projection)
+    embedding = graph.op("LpNormalization", projected, axis=-1, p=2)
+    graph.output(embedding, "embedding", ("rows", config.projection_dim))
+
+
+def _first(graph: Graph, states: Value) -> Value:
+    """(R, T, D) to (R, D)."""
+    return graph.op("Gather", states, graph.constant(np.array(0)), axis=1)
+
+
+# --------------------------------------------------------------------------------------------------- all of a model
+
+
+def write_graphs(
+    folder: Path,
+    config: BlipConfig,
+    tensors: Mapping[str, Floats],
+    precision: Literal["fp32", "int8"],
+    weight_bits: int,
+) -> None:
+    """Every graph that a model of this task needs, into `folder`."""
+    weights, text = Branch(tensors), config.text
+    image_norm = weights.under("vision_model.post_layernorm")
+    encoder, decoder = weights.under("text_encoder"), weights.under("text_decoder")
+    writers: dict[str, Callable[[Graph], None]] = {"image": lambda graph: image_graph(graph, config, weights)}
+    if config.task in ("caption", "pretrain"):
+        writers["context"] = lambda graph: context_graph(graph, text, decoder.under("bert"), image_norm)
+        writers["decoder"] = lambda graph: decoder_graph(graph, text, decoder)
+    if config.task in ("match", "answer", "pretrain"):
+        writers["reader_context"] = lambda graph: context_graph(graph, text, encoder, image_norm)
+        writers["reader"] = lambda graph: reader_graph(graph, config, weights)
+    if config.task in ("match", "pretrain"):
+        writers["text_embedding"] = lambda graph: text_embedding_graph(graph, config, weights)
+        writers["image_embedding"] = lambda graph: image_embedding_graph(graph, config, weights)
+    if config.task == "answer":  # its context is question states
+        answer = replace(text, encoder_hidden_size=text.hidden_size)
+        last = f"encoder.layer.{text.num_hidden_layers - 1}.output" if text.num_hidden_layers else "embeddings"
+        norm = encoder.under(f"{last}.LayerNorm")
+        writers["context"] = lambda graph: context_graph(graph, answer, decoder.under("bert"), norm)
+        writers["decoder"] = lambda graph: decoder_graph(graph, answer, decoder)
+    for name, write in writers.items():
+        with Graph(folder, name, precision, weight_bits) as graph:
+            write(graph)
 
 
 # ------------------------------------------------------------------------------------------------------------- pieces

@@ -79,7 +79,7 @@ class Graph:
 
     def constant(self, array: Array) -> Value:
         """A tensor that never changes. Small ones that are equal are stored once."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")  # ascontiguousarray would make a row of a scalar
         if array.nbytes >= _INLINE_BYTES:
             return self._external(array)
         key = (array.dtype.str, array.shape, array.tobytes())

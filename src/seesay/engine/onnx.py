@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -17,14 +17,30 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from seesay.blip.checkpoint import Checkpoint
-from seesay.engine.base import Encoded, Floats, Ints, Precision, check_length, check_pixels, check_session
+from seesay.blip.config import Task
+from seesay.engine.base import (
+    Encoded,
+    Floats,
+    Ints,
+    Precision,
+    cannot,
+    check_length,
+    check_pixels,
+    check_session,
+    check_texts,
+)
 from seesay.engine.cache import converted
 from seesay.engine.threads import physical_cores
-from seesay.errors import CapabilityError, ModelError, UsageError
+from seesay.errors import ModelError, UsageError
 
 _HIDDEN = -1e9  # added to a score, it leaves no probability; -inf would make a row of nothing but it NaN
 
-Arrays = Mapping[str, "onnxruntime.OrtValue"]
+_FIRST_GRAPHS: Mapping[Task, tuple[str, ...]] = {  # those that every use needs; the others open when asked for
+    "caption": ("image", "context", "decoder"),
+    "pretrain": ("image", "context", "decoder"),
+    "match": ("image",),
+    "answer": ("image", "reader_context", "reader", "context", "decoder"),
+}
 
 
 class OnnxEngine:
@@ -66,10 +82,12 @@ class OnnxEngine:
             f"{checkpoint.key}-{recipe}",
             lambda folder: _convert(checkpoint, folder, self.precision, weight_bits),
         )
-        # All graphs open at once in the background: while one is waited for, or a photo decoded, the others come too.
-        opener = ThreadPoolExecutor(thread_name_prefix="seesay-open")
-        self._opening = {path.stem: opener.submit(open_graph, path, self.threads) for path in folder.glob("*.onnx")}
-        opener.shutdown(wait=False)
+        # Graphs open at once, in the background: while one is waited for, or a photo decoded, the others come too.
+        self._opener = ThreadPoolExecutor(thread_name_prefix="seesay-open")
+        self._folder = folder
+        self._opened: dict[str, Future[onnxruntime.InferenceSession]] = {}
+        for name in _FIRST_GRAPHS[self.config.task]:
+            self._begin_opening(name)
 
     def encode(self, pixels: Floats) -> Encoded:
         """pixels: (images, 3, side, side), normalised. Raises UsageError for another shape."""
@@ -87,10 +105,52 @@ class OnnxEngine:
         check_session(context, width, prompt, beams, text.max_position_embeddings)
         yield OnnxSession(context_graph, decoder, context, prompt, beams, text.max_position_embeddings)
 
-    def _graph(self, name: str) -> onnxruntime.InferenceSession:
-        if name not in self._opening:
-            raise CapabilityError(f"A {self.config.task!r} model has no {name}", "Use a captioning checkpoint.")
-        return self._opening[name].result()
+    def read(self, ids: Ints, mask: Ints, features: Floats) -> Floats:
+        """See `engine.base.Engine.read`."""
+        (states,) = self._read(ids, mask, features, "states")
+        return states
+
+    def match(self, ids: Ints, mask: Ints, features: Floats) -> Floats:
+        """See `engine.base.Engine.match`."""
+        if self.config.task not in ("match", "pretrain"):
+            raise cannot(self.config.task, "match pictures and texts")
+        (logits,) = self._read(ids, mask, features, "match")
+        return logits
+
+    def embed_text(self, ids: Ints, mask: Ints) -> Floats:
+        """See `engine.base.Engine.embed_text`."""
+        check_texts(ids, mask, 1, self.config.text.max_position_embeddings)
+        fed = _texts(ids, mask)
+        found: Floats = self._graph("text_embedding", "embed texts").run(["embedding"], fed)[0]
+        return found
+
+    def embed_image(self, features: Floats) -> Floats:
+        """See `engine.base.Engine.embed_image`."""
+        graph = self._graph("image_embedding", "embed pictures")
+        found: Floats = graph.run(["embedding"], {"features": np.asarray(features, np.float32)})[0]
+        return found
+
+    def _read(self, ids: Ints, mask: Ints, features: Floats, *wanted: str) -> list[Floats]:
+        check_texts(ids, mask, len(features), self.config.text.max_position_embeddings)
+        context_graph = self._graph("reader_context", "read texts beside a picture")
+        names = [output.name for output in context_graph.get_outputs()]
+        context = dict(
+            zip(names, context_graph.run(names, {"features": np.asarray(features, np.float32)}), strict=True)
+        )
+        fed = _texts(ids, mask) | context
+        found: list[Floats] = self._graph("reader", "read texts beside a picture").run(list(wanted), fed)
+        return found
+
+    def _graph(self, name: str, verb: str = "write texts") -> onnxruntime.InferenceSession:
+        """Raises CapabilityError where the model has none of that name and so cannot do `verb`."""
+        if name not in self._opened:
+            if not (self._folder / f"{name}.onnx").exists():
+                raise cannot(self.config.task, verb)
+            self._begin_opening(name)
+        return self._opened[name].result()
+
+    def _begin_opening(self, name: str) -> None:
+        self._opened[name] = self._opener.submit(open_graph, self._folder / f"{name}.onnx", self.threads)
 
 
 class OnnxSession:
@@ -174,6 +234,14 @@ class OnnxSession:
         return logits
 
 
+def _texts(ids: Ints, mask: Ints) -> dict[str, NDArray[np.generic]]:
+    """What the graphs without a cache read for ids and mask, both (rows, tokens)."""
+    rows, length = ids.shape
+    hidden = np.where(np.asarray(mask) != 0, np.float32(0), np.float32(_HIDDEN))[:, None, None]
+    added = np.ascontiguousarray(np.broadcast_to(hidden, (rows, 1, length, length)))
+    return {"ids": np.asarray(ids, np.int64), "positions": np.arange(length), "mask": added}
+
+
 def _empty_cache(decoder: onnxruntime.InferenceSession, images: int) -> dict[str, onnxruntime.OrtValue]:
     """Keys and values of no tokens at all."""
     past = {}
@@ -215,18 +283,9 @@ def _writer() -> str:
 
 
 def _convert(checkpoint: Checkpoint, folder: Path, precision: Literal["fp32", "int8"], weight_bits: int) -> None:
-    from seesay.engine.build import Branch, context_graph, decoder_graph, image_graph
-    from seesay.engine.graph import Graph
+    from seesay.engine.build import write_graphs  # imports onnx, which a start from the cache does without
 
-    config, weights = checkpoint.config, Branch(checkpoint.weights)
-    with Graph(folder, "image", precision, weight_bits) as graph:
-        image_graph(graph, config, weights)
-    if config.task in ("caption", "pretrain"):
-        decoder, norm = weights.under("text_decoder"), weights.under("vision_model.post_layernorm")
-        with Graph(folder, "context", precision, weight_bits) as graph:
-            context_graph(graph, config.text, decoder.under("bert"), norm)
-        with Graph(folder, "decoder", precision, weight_bits) as graph:
-            decoder_graph(graph, config.text, decoder)
+    write_graphs(folder, checkpoint.config, checkpoint.weights, precision, weight_bits)
 
 
 def _sums_bytes_exactly(cache: Path) -> bool:

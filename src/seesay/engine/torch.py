@@ -12,8 +12,18 @@ from torch.nn import functional as F
 
 from seesay.blip.checkpoint import Checkpoint
 from seesay.blip.model import Blip, Cache, KeyValues
-from seesay.engine.base import Encoded, Floats, Ints, Precision, check_length, check_pixels, check_session
-from seesay.errors import CapabilityError, UsageError
+from seesay.engine.base import (
+    Encoded,
+    Floats,
+    Ints,
+    Precision,
+    cannot,
+    check_length,
+    check_pixels,
+    check_session,
+    check_texts,
+)
+from seesay.errors import UsageError
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _FIRST_CAPACITY = 32  # tokens; most captions never need more
@@ -65,10 +75,45 @@ class TorchEngine:
     def session(self, context: Floats, prompt: Ints, beams: int) -> Iterator[TorchSession]:
         """See `engine.base.Engine.session`. Raises CapabilityError for a model without a decoder."""
         if not hasattr(self._model, "text_decoder"):
-            raise CapabilityError(f"A {self.config.task!r} model has no decoder", "Use a captioning checkpoint.")
+            raise cannot(self.config.task, "write texts")
         text = self._model.text_decoder.bert.config
         check_session(context, text.encoder_hidden_size, prompt, beams, text.max_position_embeddings)
         yield TorchSession(self._model, self._tensor(context), torch.tensor(prompt), beams)
+
+    @torch.inference_mode()
+    def read(self, ids: Ints, mask: Ints, features: Floats) -> Floats:
+        """See `engine.base.Engine.read`."""
+        check_texts(ids, mask, len(features), self.config.text.max_position_embeddings)
+        if not hasattr(self._model, "text_encoder"):
+            raise cannot(self.config.task, "read texts beside a picture")
+        return _array(self._model.read(*self._texts(ids, mask), self._tensor(features)))
+
+    @torch.inference_mode()
+    def match(self, ids: Ints, mask: Ints, features: Floats) -> Floats:
+        """See `engine.base.Engine.match`."""
+        check_texts(ids, mask, len(features), self.config.text.max_position_embeddings)
+        if not hasattr(self._model, "itm_head"):
+            raise cannot(self.config.task, "match pictures and texts")
+        return _array(self._model.match(*self._texts(ids, mask), self._tensor(features)))
+
+    @torch.inference_mode()
+    def embed_text(self, ids: Ints, mask: Ints) -> Floats:
+        """See `engine.base.Engine.embed_text`."""
+        check_texts(ids, mask, 1, self.config.text.max_position_embeddings)
+        if not hasattr(self._model, "text_proj"):
+            raise cannot(self.config.task, "embed texts")
+        return _array(self._model.embed_text(*self._texts(ids, mask)))
+
+    @torch.inference_mode()
+    def embed_image(self, features: Floats) -> Floats:
+        """See `engine.base.Engine.embed_image`."""
+        if not hasattr(self._model, "vision_proj"):
+            raise cannot(self.config.task, "embed pictures")
+        return _array(self._model.embed_image(self._tensor(features)))
+
+    def _texts(self, ids: Ints, mask: Ints) -> tuple[Tensor, Tensor]:
+        both = (torch.from_numpy(np.asarray(array, np.int64)).to(self.device) for array in (ids, mask))
+        return next(both), next(both)
 
     def _tensor(self, array: Floats) -> Tensor:
         return torch.tensor(array).to(self.device, _DTYPES[self.precision])

@@ -1,0 +1,89 @@
+"""Reading, matching, embedding and answering: the two engines agree, and say what a model cannot do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_blip import PLAIN, TEXT, random_checkpoint
+
+from seesay.engine.base import Engine
+from seesay.engine.onnx import OnnxEngine
+from seesay.engine.torch import TorchEngine
+from seesay.errors import CapabilityError, UsageError
+
+RANDOM = np.random.default_rng(11)
+FEATURES = RANDOM.normal(size=(2, 5, PLAIN.hidden_size)).astype(np.float32)
+IDS = RANDOM.integers(0, TEXT.vocab_size, (6, 7))  # three texts for each of two images
+MASK = np.array([[1] * 7, [1] * 4 + [0] * 3, [1] + [0] * 6] * 2)
+
+
+@pytest.fixture(scope="module", params=["match", "answer", "pretrain"])
+def engines(request: pytest.FixtureRequest, cache: Path) -> tuple[Engine, Engine]:
+    checkpoint = random_checkpoint(PLAIN, request.param, seed=4)
+    return TorchEngine(checkpoint, "fp32", 1), OnnxEngine(checkpoint, "fp32", 1, cache)
+
+
+def test_reading(engines: tuple[Engine, Engine]) -> None:
+    expected, found = (engine.read(IDS, MASK, FEATURES) for engine in engines)
+    seen = MASK.astype(bool)
+    np.testing.assert_allclose(found[seen], expected[seen], atol=1e-4)
+    apart = engines[1].read(IDS[3:4, :7], MASK[3:4], FEATURES[1:])
+    np.testing.assert_allclose(apart[0], found[3], atol=1e-4)
+
+
+@pytest.mark.parametrize("task", ["match", "pretrain"])
+def test_matching_and_embedding(task: str, cache: Path) -> None:
+    checkpoint = random_checkpoint(PLAIN, task, seed=4)
+    torch, onnx = TorchEngine(checkpoint, "fp32", 1), OnnxEngine(checkpoint, "fp32", 1, cache)
+    np.testing.assert_allclose(onnx.match(IDS, MASK, FEATURES), torch.match(IDS, MASK, FEATURES), atol=1e-4)
+    np.testing.assert_allclose(onnx.embed_text(IDS, MASK), torch.embed_text(IDS, MASK), atol=1e-5)
+    np.testing.assert_allclose(onnx.embed_image(FEATURES), torch.embed_image(FEATURES), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(onnx.embed_text(IDS, MASK), axis=1), 1, atol=1e-5)
+
+
+def test_answering(cache: Path) -> None:
+    """The states of a question are the context of its answer."""
+    checkpoint = random_checkpoint(PLAIN, "answer", seed=4)
+    logits = []
+    for engine in (TorchEngine(checkpoint, "fp32", 1), OnnxEngine(checkpoint, "fp32", 1, cache)):
+        states = engine.read(IDS[:2], np.ones_like(IDS[:2]), FEATURES)
+        with engine.session(states, np.array([95]), 2) as session:
+            logits.append((session.first.copy(), session.logits(np.array([3, 4, 5, 6])).copy()))
+    for expected, found in zip(*logits, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_int8_is_near(cache: Path) -> None:
+    checkpoint = random_checkpoint(PLAIN, "pretrain", seed=4)
+    exact, bytes_ = TorchEngine(checkpoint, "fp32", 1), OnnxEngine(checkpoint, "int8", 1, cache)
+    for texts in (exact.embed_text(IDS, MASK) * bytes_.embed_text(IDS, MASK)).sum(axis=1):
+        assert texts > 0.99
+    expected, found = (engine.read(IDS, MASK, FEATURES)[MASK.astype(bool)] for engine in (exact, bytes_))
+    assert (expected * found).sum() / np.linalg.norm(expected) / np.linalg.norm(found) > 0.99
+
+
+@pytest.mark.parametrize("kind", [OnnxEngine, TorchEngine])
+def test_what_a_model_cannot_do(kind: type, cache: Path) -> None:
+    def engine(task: str) -> Engine:
+        checkpoint = random_checkpoint(PLAIN, task, seed=4)
+        return kind(checkpoint, "fp32", 1, cache) if kind is OnnxEngine else kind(checkpoint, "fp32", 1)
+
+    captioner, matcher, answerer = engine("caption"), engine("match"), engine("answer")
+    for call in (
+        lambda: captioner.read(IDS, MASK, FEATURES),
+        lambda: captioner.match(IDS, MASK, FEATURES),
+        lambda: captioner.embed_text(IDS, MASK),
+        lambda: captioner.embed_image(FEATURES),
+        lambda: answerer.match(IDS, MASK, FEATURES),
+        lambda: answerer.embed_text(IDS, MASK),
+        lambda: matcher.session(FEATURES, np.array([95]), 1).__enter__(),
+    ):
+        with pytest.raises(CapabilityError, match="model cannot"):
+            call()
+    for ids, mask in ((IDS[:5], MASK[:5]), (IDS, MASK[:, :3]), (IDS[:0], MASK[:0]), (IDS[0], MASK[0])):
+        with pytest.raises(UsageError, match="Texts of shape"):
+            matcher.match(ids, mask, FEATURES)
+    with pytest.raises(UsageError, match="outgrows"):
+        matcher.match(np.ones((2, 41), int), np.ones((2, 41), int), FEATURES)
