@@ -58,6 +58,7 @@ def test_scores_print_as_papers_do() -> None:
         ({"a": "x", "b": "x"}, {"a": ["x"]}, "1 images have no reference captions: b"),
         ({"a": "x"}, {"a": ["x"], "b": ["x"]}, "1 images have no caption to score: b"),
         ({"a": "x"}, {"a": []}, "1 images have no reference captions: a"),
+        ({"a": "x"}, {"a": "x"}, "the references of a are a string"),
         ({str(i): "x" for i in range(9)}, {}, r"9 images have no reference captions: 0, 1, 2, \.\.\."),
     ],
 )
@@ -108,6 +109,17 @@ def test_saying_a_word_again_does_not_pay() -> None:
     frequency = DocumentFrequency.of([["a dog runs"], ["a cat sleeps"], ["two birds"]])
     once, often = cider(["a dog runs", "a dog dog dog runs"], [["a dog runs"]] * 2, frequency)
     assert often < 0.6 * once
+
+
+def test_bleu_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="BLEU of no captions"):
+        bleu([], [])
+
+
+def test_lists_of_different_lengths_are_refused() -> None:
+    for score in (bleu, rouge_l, cider):
+        with pytest.raises(ValueError, match="shorter"):
+            score(["a", "b"], [["a"]])
 
 
 def test_frequencies_of_nothing_are_refused() -> None:

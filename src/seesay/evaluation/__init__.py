@@ -12,19 +12,24 @@ from seesay.evaluation.captions import (
 )
 from seesay.evaluation.naming import NamingScores, accepted_names, name_in, object_naming
 from seesay.evaluation.ptb import tokenize, tokenize_together
+from seesay.evaluation.significance import Difference, Interval, compare, confidence_intervals
 from seesay.evaluation.wordnet import Nouns, Synset
 
 __all__ = [
     "BleuCounts",
     "CaptionScores",
+    "Difference",
     "DocumentFrequency",
     "ImageScores",
+    "Interval",
     "NamingScores",
     "Nouns",
     "Synset",
     "accepted_names",
     "bleu",
     "cider",
+    "compare",
+    "confidence_intervals",
     "evaluate_captions",
     "name_in",
     "object_naming",

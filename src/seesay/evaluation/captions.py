@@ -26,9 +26,14 @@ Ngram = tuple[str, ...]
 class ImageScores:
     """One caption's scores; scales as in `CaptionScores`."""
 
-    bleu: tuple[float, ...]
+    counts: BleuCounts = field(repr=False)
     rouge_l: float
     cider: float
+
+    @property
+    def bleu(self) -> tuple[float, ...]:
+        """BLEU-1 to BLEU-4 of this caption alone."""
+        return self.counts.scores()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ def evaluate_captions(results: Mapping[str, str], references: Mapping[str, Seque
         rouge_l=sum(rouges) / len(rouges),
         cider=sum(ciders) / len(ciders),
         images={
-            name: ImageScores(count.scores(), rouge, consensus)
+            name: ImageScores(count, rouge, consensus)
             for name, count, rouge, consensus in zip(results, counts, rouges, ciders, strict=True)
         },
     )
@@ -77,6 +82,8 @@ def evaluate_captions(results: Mapping[str, str], references: Mapping[str, Seque
 def _check_same_images(results: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> None:
     if not results:
         raise UsageError("there are no captions to score", "give at least one image and its caption")
+    if strings := [name for name, captions in references.items() if isinstance(captions, str)]:
+        raise UsageError(f"the references of {strings[0]} are a string", "give a list of captions for each image")
     for what, missing in (
         ("reference captions", [name for name in results if not references.get(name)]),
         ("caption to score", [name for name in references if name not in results]),
@@ -122,6 +129,8 @@ class BleuCounts:
     def sum(cls, counts: Iterable[BleuCounts]) -> BleuCounts:
         """Counts of a set of captions."""
         rows = [(count.length, count.reference_length, *count.correct, *count.total) for count in counts]
+        if not rows:
+            raise UsageError("BLEU of no captions", "give at least one caption and its references")
         length, reference_length, *rest = map(sum, zip(*rows, strict=True))
         return cls(length, reference_length, tuple(rest[:ORDER]), tuple(rest[ORDER:]))
 
@@ -139,7 +148,8 @@ class BleuCounts:
 
 def bleu(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, ...]:
     """BLEU-1 to BLEU-4 of a set of tokenised captions, each against its references."""
-    return BleuCounts.sum(map(BleuCounts.of, candidates, references)).scores()
+    counts = (BleuCounts.of(candidate, truth) for candidate, truth in zip(candidates, references, strict=True))
+    return BleuCounts.sum(counts).scores()
 
 
 def rouge_l(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:

@@ -11,25 +11,13 @@ from seesay.errors import UsageError
 from seesay.evaluation.wordnet import Nouns
 
 GENERIC = frozenset(
-    [
-        *(
-            "animal",
-            "area",
-            "artifact",
-            "beast",
-            "being",
-            "canine",
-            "chordate",
-            "clothing",
-            "commodity",
-            "construction",
-        ),
-        *("container", "conveyance", "covering", "creature", "device", "drink", "elevation", "entity", "equipment"),
-        *("establishment", "fauna", "feline", "food", "formation", "good", "goods", "implement", "instrument"),
-        *("instrumentality", "line", "liquid", "living", "mammal", "matter", "object", "organism", "part", "person"),
-        *("piece", "placental", "portion", "produce", "solid", "structure", "substance", "surface", "thing", "top"),
-        *("transport", "unit", "vehicle", "vertebrate", "vessel", "wear", "whole"),
-    ]
+    """
+    animal area artifact beast being canine chordate clothing commodity construction container conveyance
+    covering creature device drink elevation entity equipment establishment fauna feline food formation good
+    goods implement instrument instrumentality line liquid living mammal matter object organism part person
+    piece placental portion produce solid structure substance surface thing top transport unit vehicle
+    vertebrate vessel wear whole
+    """.split()
 )
 """Names of kinds so wide that to say one is not to name the object."""
 

@@ -1,7 +1,7 @@
 """Words of a caption as pycocoevalcap counts them: Penn Treebank tokens in lower case, less punctuation.
 
 pycocoevalcap runs Stanford's PTBTokenizer (CoreNLP 3.4.1, `-preserveLines -lowerCase`) in Java. This is the same in
-Python, written from that program's behaviour: each rule was found by feeding it strings, and is held by a comparison.
+Python; its rules were settled by giving both the same strings, and tests hold it to that program's answers.
 It may part from it in scripts with combining marks, and where web addresses or soft hyphens are glued to other words.
 """
 
