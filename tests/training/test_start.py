@@ -14,7 +14,9 @@ from transformers import BertModel
 from seesay.blip.config import BlipConfig
 from seesay.blip.model import Blip
 from seesay.errors import UsageError
-from seesay.training.start import minilm_vocabulary, start
+from seesay.training.concepts import Concepts
+from seesay.training.recipe import ModelRecipe
+from seesay.training.start import minilm_vocabulary, new_model, start
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +82,21 @@ def test_unknown_tokens_are_refused() -> None:
     kept = ["[PAD]", "[SEP]", "[DEC]", "[ENC]", "zzzzzz"]
     with pytest.raises(UsageError, match="zzzzzz"):
         start(Blip(BlipConfig.small(kept)), kept)
+
+
+def test_a_new_model_reads_concepts_as_their_words() -> None:
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "hot", "dog", "cat", "##s", "[DEC]", "[ENC]"]
+    concepts = Concepts({f"n{i:04}": (("cat",), ("dog", "hot dog"))[i % 2] for i in range(1000)}, {}, {}, {}, {})
+    pieces = [[6], [5], [4, 5]]
+    model = new_model(ModelRecipe(image_layers=1, text_layers=2, concept_tokens=2), tokens, concepts, pieces)
+    words, module = model.text_decoder.bert.embeddings.word_embeddings.weight.detach(), model.vision_model.concepts
+    assert model.config.vision.concept_words == ("cat", "dog", "hot dog")
+    assert torch.equal(module.words.sum(dim=0), torch.full((3,), 500.0))
+    for row, own in zip(module.table, pieces, strict=True):
+        assert F.cosine_similarity(row, words[own].mean(dim=0), dim=0) == pytest.approx(1)
+        assert row.norm() == pytest.approx(384**0.5)
+    frozen = {name.split(".")[1] for name, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == {"embeddings", "concepts"}
+    assert all(p.requires_grad for name, p in model.named_parameters() if name.startswith("text_decoder"))
+    assert len(model.text_decoder.bert.encoder.layer) == 2
+    assert model.text_decoder.bert.embeddings.position_embeddings.weight.shape == (64, 384)

@@ -60,7 +60,11 @@ class Engine(Protocol):
     """The arithmetic of one BLIP."""
 
     name: str  # "onnx" or "torch"
-    precision: str  # what "auto" became
+
+    @property
+    def precision(self) -> str:
+        """What "auto" became."""
+        ...
 
     def encode(self, pixels: Floats) -> Encoded:
         """pixels: (images, 3, side, side), normalised."""

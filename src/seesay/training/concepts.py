@@ -23,7 +23,7 @@ class Concepts:
     """The words, W of them, and which of the classifier's classes count for which."""
 
     classes: Mapping[str, tuple[str, ...]]
-    """Words for each class by its WordNet id, in the order of the classifier's outputs; the last suits captions best."""
+    """Words for each class by its WordNet id, in the classifier's order; the last is what captions should say."""
     forms: Mapping[str, str]
     """Further words that captions use for a concept, such as "puppy" for "dog"."""
     labels: Mapping[str, tuple[str, ...]]

@@ -176,9 +176,7 @@ class _Loop:
             step = next(stream)
         step.loss.backward()  # type: ignore[no-untyped-call]
         self.setting.processes.sum_gradients(self.parameters)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.plan.clip)
-        if not torch.isfinite(norm):
-            raise _not_finite(self.model, progress.step)
+        self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update(self.model)
@@ -186,6 +184,13 @@ class _Loop:
         for name, value in step.figures.items():
             progress.figures.setdefault(name, []).append(value)
         return step.figures
+
+    def _clip(self) -> None:
+        """Shorten the gradient to its largest norm. Raises ModelError where it has none."""
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        if not torch.isfinite(norm):  # asked before it is clipped, which would spread the damage to every weight
+            raise _not_finite(self.model, self.progress.step)
+        torch.nn.utils.clip_grads_with_norm_(self.parameters, self.plan.clip, norm)
 
     def _validate(self, validate: Validate) -> None:
         """Score the averaged weights, and keep them if they are the best so far."""

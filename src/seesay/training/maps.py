@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ import numpy as np
 
 from seesay.blip.config import BACKBONE_WIDTH, BlipConfig
 from seesay.engine.maps import MapEncoder
-from seesay.errors import ImageError
+from seesay.errors import ImageError, UsageError
 from seesay.images import open_image, to_pixels
 from seesay.training.batches import MAP_SCALE
 from seesay.training.start import image_weights
@@ -40,10 +41,10 @@ def write_views(folder: Path, images: Sequence[Path], count: int, config: BlipCo
     """
     unreadable = folder / "unreadable.json"
     encoder = None
-    for view in range(count):
+    missing = [view for view in range(count) if not (folder / f"view{view}.npy").exists()]
+    _check_space(folder, len(missing) * len(images) * config.vision.grid_side**2 * BACKBONE_WIDTH)
+    for view in missing:
         path = folder / f"view{view}.npy"
-        if path.exists():
-            continue
         encoder = encoder or MapEncoder(config.vision, {name: w.numpy() for name, w in image_weights().items()})
         broken = _write_view(path, images, view, config, encoder)
         if view == 0:  # the first view knows which cannot be read; it is not there before this list is
@@ -51,6 +52,16 @@ def write_views(folder: Path, images: Sequence[Path], count: int, config: BlipCo
         os.replace(_partial(path), path)
         log.info("view %d of %d: %d photographs", view + 1, count, len(images))
     return set(json.loads(unreadable.read_text(encoding="utf-8")))
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    """Raise UsageError unless the disk has room: a mapped file that finds none kills the process."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UsageError(
+            f"The feature maps need {needed / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f} GB left",
+            "Free some space, name another output folder, or have fewer views in the recipe.",
+        )
 
 
 def _write_view(path: Path, images: Sequence[Path], view: int, config: BlipConfig, encoder: MapEncoder) -> list[int]:

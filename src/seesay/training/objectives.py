@@ -63,7 +63,7 @@ def language_steps(
 
     def steps(start: int) -> Iterator[Step]:
         config = model.config.text
-        taken = {source: int((sources[:start] == source).sum()) for source in Source}
+        taken = {source: int((sources[:start] == source.value).sum()) for source in Source}
         of_photos = photos.batches(stage.images, stage.captions_per_photo, config, taken[Source.PHOTOS], part)
         of_objects = objects.batches(stage.images, stage.captions_per_object, config, taken[Source.OBJECTS], part)
         of_texts = texts.batches(stage.texts, config, taken[Source.TEXTS], part)

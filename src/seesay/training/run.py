@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from seesay.blip.checkpoint import write_checkpoint
-from seesay.blip.model import to_arrays
+from seesay.blip.checkpoint import read_checkpoint, write_checkpoint
+from seesay.blip.model import from_checkpoint, to_arrays
 from seesay.evaluation import tokenize
 from seesay.training.batches import Captions, Photos
 from seesay.training.captioner import captioner
@@ -84,12 +84,11 @@ class _Stages:
 
     def export(self) -> None:
         """The checkpoint, its matrices in eight bits, and its scores on every photograph that was held out."""
-        output = self.setting.output
+        output, folder = self.setting.output, self.setting.output / "model"
         if self.setting.processes.first and not (output / "scores.json").exists():
-            self.model.eval()
-            write_checkpoint(
-                output / "model", self.model.config, to_arrays(self.model), self.prepared.vocabulary, compress=True
-            )
+            weights = to_arrays(self.model)
+            write_checkpoint(folder, self.model.config, weights, self.prepared.vocabulary, compress=True)
+            self.model = from_checkpoint(read_checkpoint(folder)).eval()  # scored as it is stored, rounded
             write_atomically(output / "scores.json", json.dumps(asdict(self._scores(None)), indent=2))
         self.setting.processes.agree(0.0)
 
@@ -98,4 +97,4 @@ class _Stages:
 
     def _scores(self, most: int | None) -> Scores:
         with captioner(self.model, self.photos, self.prepared.folder) as writer:
-            return validate(writer, self.prepared, self.concepts, most)
+            return validate(writer, self.prepared, most)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from seesay.evaluation import evaluate_captions
+from seesay.evaluation import evaluate_captions, name_in
 from seesay.records import Caption
 from seesay.training.captioner import Captioner
-from seesay.training.concepts import Concepts
 from seesay.training.prepare import Prepared
 
 BATCH = 50
@@ -26,7 +25,7 @@ class Scores:
     """Percentage of labelled photographs whose caption has one of the concept words of their class."""
 
 
-def validate(captioner: Captioner, prepared: Prepared, concepts: Concepts, most: int | None = None) -> Scores:
+def validate(captioner: Captioner, prepared: Prepared, most: int | None = None) -> Scores:
     """Scores of a model on `most` photographs of each kind, or all."""
     described = prepared.having("validation")[:most]
     labelled = [name for name in prepared.having("naming") if prepared.words.get(name)][:most]
@@ -34,7 +33,7 @@ def validate(captioner: Captioner, prepared: Prepared, concepts: Concepts, most:
     found = evaluate_captions(
         {name: captions[name] for name in described}, {name: prepared.references[name] for name in described}
     )
-    hits = sum(names_one(captions[name], prepared.words[name], concepts) for name in labelled)
+    hits = sum(name_in(captions[name], prepared.words[name]) is not None for name in labelled)
     naming = hits / max(1, len(labelled))
     return Scores(*(round(100 * score, 2) for score in (found.cider, found.bleu[3], naming)))
 
@@ -48,8 +47,3 @@ def describe_all(captioner: Captioner, names: Sequence[str]) -> Mapping[str, str
             assert isinstance(caption, Caption)  # what is seen already cannot be a broken picture
             captions[name] = caption.text
     return captions
-
-
-def names_one(caption: str, words: Sequence[str], concepts: Concepts) -> bool:
-    """Whether the caption names one of these concept words."""
-    return not {concepts.words[i] for i in concepts.named(caption)}.isdisjoint(words)

@@ -1,0 +1,175 @@
+"""The loop: schedule, averaged weights, validation, and a run that was stopped ending as if it had not been."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_training import NAMES, PHOTO_CAPTIONS, PLAN, RECIPE, small_model
+
+from seesay.blip.model import Blip
+from seesay.errors import ModelError
+from seesay.training.batches import Captions, Photos
+from seesay.training.dropout import lock_dropout
+from seesay.training.loop import (
+    Average,
+    Setting,
+    Status,
+    Step,
+    Steps,
+    fit,
+    learning_rate,
+    load_weights,
+    parameter_groups,
+    trained,
+)
+from seesay.training.objectives import language_steps
+from seesay.training.processes import Processes
+
+
+class Stopped(Exception):
+    """A run that is killed."""
+
+
+def stopping(steps: Steps, after: int) -> Steps:
+    """The same steps, until the machine is switched off."""
+
+    def cut(start: int) -> Iterator[Step]:
+        for step, made in enumerate(steps(start), start):
+            if step == after:
+                raise Stopped
+            yield made
+
+    return cut
+
+
+def setting(folder: Path, seen: list[Status] | None = None) -> Setting:
+    return Setting(folder, seed=4, processes=Processes(), show=(seen if seen is not None else []).append)
+
+
+def model_and_steps(photos: Photos, texts: Captions, maps: Path) -> tuple[Blip, Steps]:
+    model = small_model(dropout=0.1)
+    lock_dropout(model)
+    objects = Photos(NAMES, PHOTO_CAPTIONS, maps, seed=2)
+    return model, language_steps(model, RECIPE.language, photos, objects, texts, 0, (0, 1))
+
+
+def log_of(folder: Path) -> list[dict[str, float]]:
+    lines = (folder / "language" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(photos: Photos, texts: Captions, maps: Path, tmp_path: Path) -> None:
+    scores = iter([0.5, 0.6, 0.6])
+
+    model, steps = model_and_steps(photos, texts, maps)
+    fit(setting(tmp_path / "whole"), "language", model, PLAN, steps, lambda: {"cider": next(scores)})
+
+    broken, steps = model_and_steps(photos, texts, maps)
+    with pytest.raises(Stopped):  # after the save at step 3, and a line of the log that the state knows nothing of
+        fit(setting(tmp_path / "broken"), "language", broken, PLAN, stopping(steps, 5), lambda: {"cider": 0.5})
+    assert [line["step"] for line in log_of(tmp_path / "broken")] == [1, 2, 3, 3, 4, 5]
+    again, steps = model_and_steps(photos, texts, maps)
+    fit(setting(tmp_path / "broken"), "language", again, PLAN, steps, lambda: {"cider": next(scores)})
+
+    assert log_of(tmp_path / "broken") == log_of(tmp_path / "whole")
+    assert len(log_of(tmp_path / "whole")) == 8  # six steps, two validations
+    for name, weight in trained(model).items():
+        assert torch.equal(weight, trained(again)[name]), name
+    assert sorted(path.name for path in (tmp_path / "broken" / "language").iterdir()) == ["log.jsonl", "weights.pt"]
+
+
+def test_a_finished_stage_is_loaded_not_trained(photos: Photos, texts: Captions, maps: Path, tmp_path: Path) -> None:
+    model, steps = model_and_steps(photos, texts, maps)
+    fit(setting(tmp_path), "language", model, PLAN, steps, lambda: {"cider": 0.5})
+    other, steps = model_and_steps(photos, texts, maps)
+    fit(setting(tmp_path), "language", other, PLAN, stopping(steps, 0), lambda: {"cider": 0.0})
+    assert all(torch.equal(weight, trained(other)[name]) for name, weight in trained(model).items())
+
+
+def test_the_best_validation_wins_and_a_stage_without_progress_ends(
+    photos: Photos, texts: Captions, maps: Path, tmp_path: Path
+) -> None:
+    model, steps = model_and_steps(photos, texts, maps)
+    kept: list[dict[str, torch.Tensor]] = []
+    scores = iter([0.1, 0.4, 0.3, 0.2])
+
+    def validate() -> dict[str, float]:
+        assert not model.training
+        kept.append({name: weight.detach().clone() for name, weight in trained(model).items()})
+        return {"cider": next(scores), "naming": 7.0}
+
+    seen: list[Status] = []
+    fit(setting(tmp_path, seen), "language", model, replace(PLAN, validate_every=1, patience=2), steps, validate)
+    assert [status.step for status in seen] == [1, 2, 3, 4]
+    assert all(torch.equal(weight, kept[1][name]) for name, weight in trained(model).items())
+    assert {"step": 2, "cider": 0.4, "naming": 7.0} in log_of(tmp_path)
+
+
+def test_numbers_that_are_not_finite_stop_the_run_and_are_named(
+    photos: Photos, texts: Captions, maps: Path, tmp_path: Path
+) -> None:
+    model, steps = model_and_steps(photos, texts, maps)
+
+    def broken(start: int) -> Iterator[Step]:
+        for step, made in enumerate(steps(start), start):
+            poisoned = model.vision_model.post_layernorm.bias.sum() * float("nan")
+            yield made if step < 1 else Step(made.loss + poisoned, made.figures)
+
+    with pytest.raises(ModelError, match=r"Step 2: the gradients of vision_model\.post_layernorm\.bias are not"):
+        fit(setting(tmp_path), "language", model, PLAN, broken, lambda: {"cider": 0.0})
+    assert all(torch.isfinite(weight).all() for weight in trained(model).values())
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    model = small_model()
+    torch.save({"some.weight": torch.zeros(3)}, tmp_path / "weights.pt")
+    with pytest.raises(ModelError, match="belongs to another model"):
+        load_weights(model, tmp_path / "weights.pt")
+    (tmp_path / "weights.pt").write_bytes(b"half a fi")
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_weights(model, tmp_path / "weights.pt")
+
+
+def test_the_average_follows_the_weights_and_gives_them_back() -> None:
+    model = small_model()
+    name, weight = next(iter(trained(model).items()))
+    average = Average(model, decay=0.9)
+    first = weight.detach().clone()
+    with torch.no_grad():
+        weight += 1
+    average.update(model)
+    expected = first + (1 - min(0.9, 2 / 11))
+    assert torch.allclose(average.weights[name], expected)
+    with average.applied(model):
+        assert torch.allclose(trained(model)[name], expected)
+    assert torch.equal(weight, first + 1)
+    assert model.training
+
+
+def test_the_learning_rate_rises_then_falls() -> None:
+    plan = replace(PLAN, steps=100, warm_up=10, learning_rate=1.0, floor=0.1)
+    for decay, middle in (("cosine", 0.55), ("linear", 0.55)):
+        rates = [learning_rate(replace(plan, decay=decay), step) for step in range(100)]
+        assert rates[0] == pytest.approx(0.1)
+        assert max(rates) == rates[9]
+        assert rates[50] == pytest.approx(middle)
+        assert rates[9:] == sorted(rates[9:], reverse=True)
+        assert rates[99] == pytest.approx(0.1, abs=0.01)
+
+
+def test_every_trained_parameter_is_in_one_group_and_frozen_ones_in_none() -> None:
+    model = small_model()
+    groups = parameter_groups(model, PLAN)
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in trained(model).values())
+    assert not any("backbone" in name or "classifier" in name for name in trained(model))
+    layer = model.text_decoder.bert.encoder.layer[0]
+    fresh, brought, undecayed = ({id(parameter) for parameter in group["params"]} for group in groups)
+    assert id(layer.crossattention.self.query.weight) in fresh
+    assert id(layer.attention.self.query.weight) in brought
+    assert id(layer.attention.self.query.bias) in undecayed
