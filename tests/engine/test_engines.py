@@ -90,6 +90,12 @@ def test_int8_is_near(checkpoint: Checkpoint, cache: Path, bits: int, monkeypatc
         assert cosine(ours, theirs) > 0.99
 
 
+def test_int8_features_do_not_depend_on_the_batch(checkpoint: Checkpoint, cache: Path) -> None:
+    engine, images = OnnxEngine(checkpoint, "int8", 1, cache), pixels(checkpoint, 3)
+    images[1] *= 10  # its neighbours would be rounded to its scale
+    np.testing.assert_array_equal(engine.encode(images).features[2], engine.encode(images[2:]).features[0])
+
+
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b)))
 

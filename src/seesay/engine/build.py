@@ -107,7 +107,7 @@ def _vision_layer(graph: Graph, states: Value, vision: VisionConfig, weights: Br
     wide = graph.linear(
         _plain_norm(graph, states, vision), *_folded(weights.under("mlp.fc1"), weights.under("layer_norm2"))
     )
-    wide = graph.op("Gelu", wide, domain=CONTRIB)
+    wide = graph.op("Gelu", wide)
     return graph.op("Add", states, _linear(graph, wide, weights.under("mlp.fc2")))
 
 

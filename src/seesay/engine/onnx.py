@@ -47,8 +47,8 @@ class OnnxEngine:
     """One BLIP on ONNX Runtime; see `engine.base.Engine`.
 
     precision: "fp32"; "int8", weights and activations; "auto" is int8 where this CPU sums bytes exactly (VNNI, dot
-    product), fp32 otherwise. In int8 one scale serves all activations of a call, so results depend a little on what
-    else is in the batch.
+    product), fp32 otherwise. In int8 all rows of a decoding step share one scale, so logits depend a little on what
+    else is in the batch; features do not.
     threads: None takes one for each physical core that this process may use.
     cache: where converted graphs are kept; None converts into a temporary folder that goes with the engine.
 
@@ -92,10 +92,12 @@ class OnnxEngine:
     def encode(self, pixels: Floats) -> Encoded:
         """pixels: (images, 3, side, side), normalised. Raises UsageError for another shape."""
         check_pixels(pixels, self.config.vision.image_size)
-        image = self._graph("image")
-        names = [output.name for output in image.get_outputs()]
-        found = dict(zip(names, image.run(names, {"pixels": np.asarray(pixels, np.float32)}), strict=True))
-        return Encoded(found["features"], found.get("concepts"))
+        graph = self._graph("image")
+        names = [output.name for output in graph.get_outputs()]
+        # One at a time: a batch is no faster, wants more memory, and in int8 an image would lend its scale to others.
+        found = [graph.run(names, {"pixels": np.asarray(image[None], np.float32)}) for image in pixels]
+        joined = dict(zip(names, map(np.concatenate, zip(*found, strict=True)), strict=True))
+        return Encoded(joined["features"], joined.get("concepts"))
 
     @contextmanager
     def session(self, context: Floats, prompt: Ints, beams: int) -> Iterator[OnnxSession]:
