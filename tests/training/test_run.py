@@ -89,6 +89,6 @@ def test_the_command(output: Path, data_folder: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"{output / 'model'}\n"), done.stderr
     recipe.write_text(recipe.read_text(encoding="utf-8").replace("views: 3", "view: 3"), encoding="utf-8")
     refused = subprocess.run([*command, str(tmp_path / "new")], capture_output=True, text=True)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "nothing is called data.view" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from seesay.errors import SeesayError
-from seesay.training.loop import Status
+from seesay.errors import SeesayError, UsageError
 from seesay.training.recipe import read_recipe
-from seesay.training.run import run
+
+if TYPE_CHECKING:
+    from seesay.training.loop import Status
 
 
 def main() -> int:
@@ -24,13 +27,18 @@ def main() -> int:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        print(run(read_recipe(given.recipe), given.data, given.output, _show if sys.stderr.isatty() else _be_quiet))
+        recipe = read_recipe(given.recipe)
+        from seesay.training.run import run  # torch takes seconds; a mistake in the recipe is told at once
+
+        folder = run(recipe, given.data, given.output, _show if sys.stderr.isatty() else _be_quiet)
     except SeesayError as error:
         print(f"{error}\n{error.remedy}".rstrip(), file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from the last saved step.", file=sys.stderr)
         return 130
+    if os.environ.get("RANK", "0") == "0":  # torchrun numbers the processes that it starts
+        print(folder)
     return 0
 
 

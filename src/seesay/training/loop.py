@@ -160,7 +160,8 @@ class _Loop:
             if progress.step % plan.save_every == 0 and self.setting.processes.first:
                 self._save()
             left = (plan.steps - progress.step) * seconds / (progress.step - first)
-            self.setting.show(Status(self.stage, progress.step, plan.steps, left, figures))
+            if self.setting.processes.first:
+                self.setting.show(Status(self.stage, progress.step, plan.steps, left, figures))
         if self.setting.processes.first:
             os.replace(self.folder / BEST, self.folder / RESULT)
             (self.folder / STATE).unlink(missing_ok=True)
