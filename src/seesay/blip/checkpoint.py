@@ -95,7 +95,8 @@ def write_checkpoint(
     ever sees half a file: a new folder appears whole; in an old one each file is replaced whole, the weights last.
     Raises CheckpointError for weights that do not fit the configuration.
     """
-    import tempfile  # not needed, and slow to import, where checkpoints are only read
+    import shutil  # not needed, and slow to import, where checkpoints are only read
+    import tempfile
 
     from safetensors.numpy import save_file
 
@@ -116,6 +117,7 @@ def write_checkpoint(
         _write_json(new / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", "do_lower_case": True})
         (new / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
         save_file(tensors, new / SAFE, metadata={"format": "pt"})
+        shutil.copymode(new / "config.json", new / SAFE)  # safetensors lets nobody else read what it writes
         if not folder.exists():
             new.replace(folder)
             return

@@ -126,7 +126,7 @@ def packed(name: str, weight: ArrayLike) -> dict[str, NDArray[Any]]:
 
     Whole numbers within int8 stay as they are; vectors stay float32, being few and sensitive; the rest is float16.
     """
-    values = np.asarray(weight, np.float32)
+    values = np.asarray(weight, np.float32, order="C")  # safetensors writes memory as it lies, whatever its strides
     whole = np.rint(values).clip(-127, 127)
     if values.ndim == 2 and np.array_equal(whole, values):
         return {name: whole.astype(np.int8)}
