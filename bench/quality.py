@@ -2,8 +2,8 @@
 
     python bench/quality.py DATA [--model NAME] [--limit N] [--captions FOLDER]
 
-DATA holds `flickr8k/` (captions.txt, val.txt, images/) and `imagenet_sample/` (labels.tsv, images/); object naming needs
-WordNet's `data.noun` (Debian: wordnet-base). Beam 3, each precision on the same photographs.
+DATA holds `flickr8k/` (captions.txt, val.txt, images/) and `imagenet_sample/` (labels.tsv, images/); object naming
+needs WordNet's `data.noun` (Debian: wordnet-base). Beam 3, each precision on the same photographs.
 """
 
 from __future__ import annotations

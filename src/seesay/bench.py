@@ -60,7 +60,10 @@ def measure(
 
 
 def against_transformers(model: str, *, threads: int | None = None, repeats: int = 5) -> Iterator[Measurement]:
-    """The same captions by transformers' `generate`, for a checkpoint that it can load. Raises MissingExtra, UsageError."""
+    """The same captions by transformers' `generate`.
+
+    Raises MissingExtra without it, UsageError for a checkpoint that it cannot load.
+    """
     try:
         import torch
         from transformers import BlipForConditionalGeneration
@@ -69,10 +72,12 @@ def against_transformers(model: str, *, threads: int | None = None, repeats: int
 
     blip = load(model)
     if blip.checkpoint.config.vision.embedding != "patch":
-        raise UsageError("transformers cannot load the hybrid image encoder", "Compare blip-base or another public model.")
+        raise UsageError(
+            "transformers cannot load the hybrid image encoder", "Compare blip-base or another public model."
+        )
     if threads:
         torch.set_num_threads(threads)
-    theirs = BlipForConditionalGeneration.from_pretrained(blip.checkpoint.folder).eval()
+    theirs = BlipForConditionalGeneration.from_pretrained(blip.checkpoint.folder)
     pixels = torch.from_numpy(_pixels(blip))
     for name, beams in (("caption, beam 3, batch 1", 3), ("caption, greedy", 1)):
 

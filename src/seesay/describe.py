@@ -23,9 +23,13 @@ CERTAIN = 0.35
 """Probability from which a concept word must be named. At 0.5 fewer photographs name their object, at 0.25 more name a
 wrong one; see the model card."""
 FUNCTION_WORDS = (
-    "a an the and or of on in at to with by from for next top front side behind beside near under over inside into onto "
-    "that which is are its his her their it while as . , ; : ! ? \" ' - ( )"
+    "a an the and or of on in at to with by from for next top front side behind beside near under over inside into "
+    "onto that which is are its his her their it while as . , ; : ! ? \" ' - ( )"
 ).split()
+
+
+Words = tuple[tuple[int, ...], ...]
+"""Words as their tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,36 +156,50 @@ class Blip:
     def _describe(
         self, encoded: Sequence[Encoded], options: CaptionOptions
     ) -> list[tuple[list[Hypothesis], list[str]]]:
-        """Features to tokens: hypotheses for each picture, best first, and flags. A degenerate best is tried again once."""
-        found = self._search(encoded, options)
-        described = []
-        for one, hypotheses in zip(encoded, found, strict=True):
+        """Features to tokens: hypotheses for each picture, best first, and flags.
+
+        A free search comes first. Only where it leaves out what must be named does the constrained one follow, which
+        has several times the rows. A degenerate caption is then tried again, once.
+        """
+        described: list[tuple[list[Hypothesis], list[str]]] = []
+        for one, hypotheses in zip(encoded, self._search(encoded, options), strict=True):
+            must = self._constraint(one, options)
+            if not self._names_one(hypotheses[0], must):
+                [hypotheses] = self._search([one], options, must)
             flags: list[str] = list(self._defects(hypotheses[0]))
             if flags and (other := _second_attempt(options, flags)):
-                [second] = self._search([one], other)
+                [second] = self._search([one], other, must)
                 left = list(self._defects(second[0]))
                 if len(left) < len(flags):
                     hypotheses, flags = second, [*left, "retried"]
             described.append((hypotheses, flags))
         return described
 
-    def _search(self, encoded: Sequence[Encoded], options: CaptionOptions) -> list[list[Hypothesis]]:
+    def _search(self, encoded: Sequence[Encoded], options: CaptionOptions, must: Words = ()) -> list[list[Hypothesis]]:
         context = np.concatenate([one.features for one in encoded])
         prompt = [self.tokenizer.bos, *self.tokenizer.encode(options.prompt)]
         words = tuple(tuple(self.tokenizer.encode(word)) for word in options.bad_words)
         options = replace(options, forbidden=options.forbidden + words)
-        constraints = [self._constraint(one, options) for one in encoded]
+        constraints = [(must,) if must else ()] * len(encoded)
         rows = rows_per_image(options, constraints)
         with self.engine.session(context, np.array(prompt), rows) as session:
             return search(session, prompt, options, self.tokenizer.eos, constraints, self.tokenizer.continuations)
 
-    def _constraint(self, encoded: Encoded, options: CaptionOptions) -> tuple[tuple[tuple[int, ...], ...], ...]:
-        """What must be named: one group of alternatives, the concept words that the image network is certain of."""
+    def _constraint(self, encoded: Encoded, options: CaptionOptions) -> Words:
+        """What must be named, any one of them: the concept words that the image network is certain of."""
         if encoded.concepts is None or not options.name_objects or options.nucleus:
             return ()
         certain = np.flatnonzero(encoded.concepts[0] >= CERTAIN)
-        forms = tuple(form for word in certain for form in self._word_forms[word])
-        return (forms,) if forms else ()
+        return tuple(form for word in certain for form in self._word_forms[word])
+
+    def _names_one(self, hypothesis: Hypothesis, words: Words) -> bool:
+        """Whether one of these words stands whole in the sentence, or none was asked for."""
+        tokens, continuations = (*hypothesis.tokens, self.tokenizer.eos), self.tokenizer.continuations
+        return not words or any(
+            tokens[start : start + len(word)] == word and tokens[start + len(word)] not in continuations
+            for word in words
+            for start in range(len(tokens) - len(word))
+        )
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -190,7 +208,7 @@ class Blip:
         return Tokenizer(self.checkpoint.vocabulary, bos=text.bos_token_id, eos=text.eos_token_id)
 
     @cached_property
-    def _word_forms(self) -> list[tuple[tuple[int, ...], ...]]:
+    def _word_forms(self) -> list[Words]:
         """Singular and plural of each concept word, as tokens."""
         return [_forms(word, self.tokenizer) for word in self.checkpoint.config.vision.concept_words]
 
@@ -264,7 +282,7 @@ def _row(encoded: Encoded, row: int) -> Encoded:
     return Encoded(encoded.features[row : row + 1], concepts)
 
 
-def _forms(word: str, tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
+def _forms(word: str, tokenizer: Tokenizer) -> Words:
     """Singular and plural as tokens, where the vocabulary can spell them."""
     plural = word + ("es" if word.endswith(("s", "x", "ch", "sh")) else "s")
     forms = dict.fromkeys(tuple(tokenizer.encode(form)) for form in (word, plural))
