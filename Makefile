@@ -18,10 +18,10 @@ lint: .venv/dev.done
 	$(BIN)/mypy
 
 docs: .venv/dev.done  ## Write docs/cli.md from the commands themselves
-	$(BIN)/python -m seesay.cli.reference
+	$(BIN)/python -m seesay.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
 
 bench: .venv/dev.done  ## The README's table of speeds, on this machine
-	$(BIN)/python -m bench
+	$(BIN)/python bench/blip_base.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Pictures with their captions under them, as one PNG: `python examples/contact_sheet.py sheet.png photos/`."""
+"""Pictures with their captions under them, as one picture: `python examples/contact_sheet.py sheet.jpg photos/`."""
 
 from __future__ import annotations
 

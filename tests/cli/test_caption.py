@@ -230,6 +230,8 @@ class TestInterruptions:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # A shell's background jobs, and so the tests in one, ignore SIGINT, and their children after them.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def feed(self, process: subprocess.Popen[bytes], *names: str) -> None:

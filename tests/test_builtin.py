@@ -1,0 +1,77 @@
+"""The model inside the package: that it is there, small, and says of four photographs what it said when it was made."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import seesay
+
+ROOT = Path(__file__).parents[1]
+BUILTIN = Path(seesay.__file__).parent / "builtin"
+GOLDEN = json.loads((BUILTIN / "golden.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def model() -> seesay.Blip:
+    return seesay.load(precision="fp32", threads=1, offline=True)
+
+
+def test_it_is_at_most_40_megabytes() -> None:
+    assert sum(path.stat().st_size for path in BUILTIN.iterdir()) <= 40e6
+
+
+@pytest.mark.parametrize("photo", sorted(GOLDEN))
+def test_it_says_what_it_said(model: seesay.Blip, photo: str) -> None:
+    caption = model.caption(BUILTIN / photo)
+    assert caption.text == GOLDEN[photo]["caption"]
+    assert caption.score == pytest.approx(GOLDEN[photo]["score"], abs=0.01)
+    assert not caption.flags
+
+
+def test_both_engines_agree(model: seesay.Blip) -> None:
+    other = seesay.load(engine="torch", precision="fp32", offline=True)
+    photos = [BUILTIN / photo for photo in sorted(GOLDEN)]
+    pairs = zip(model.captions(photos), other.captions(photos), strict=True)
+    for one, two in pairs:
+        assert isinstance(one, seesay.Caption)
+        assert isinstance(two, seesay.Caption)
+        assert one.tokens == two.tokens
+        assert one.token_scores == pytest.approx(two.token_scores, abs=1e-3)
+
+
+def test_what_it_is_certain_of_is_named(model: seesay.Blip) -> None:
+    """Whatever the photograph shows, a word that its classifier is sure of stands in the caption."""
+    words = model.checkpoint.config.vision.concept_words
+    seen = model.see(BUILTIN / "cat.jpg")
+    assert seen.encoded.concepts is not None
+    concepts = seen.encoded.concepts.copy()
+    concepts[:] = 0
+    concepts[0, words.index("piano")] = 0.9
+    from seesay.engine.base import Encoded
+
+    told = seesay.Seen(Encoded(seen.encoded.features, concepts), seen.model)
+    assert "piano" in model.caption(told).text
+    assert "piano" not in model.caption(told, name_objects=False).text
+
+
+def test_the_readmes_five_lines_print_what_they_say() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    first, last = done.stdout.splitlines()
+    assert f"# {first}\n" in code
+    assert f"The last line prints `{last}`" in text
+
+
+def test_the_demo_describes_every_photograph() -> None:
+    done = subprocess.run(
+        [sys.executable, "examples/demo.py", str(BUILTIN)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert all(golden["caption"] in done.stdout for golden in GOLDEN.values())
+    assert "seesay models" in done.stdout
