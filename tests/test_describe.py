@@ -36,6 +36,8 @@ def test_a_caption_says_how_sure_and_how_made(model: Blip, red: Image.Image) -> 
     assert (made.model, made.precision, made.engine) == (model.name, "fp32", "onnx")
     assert made.options["max_new_tokens"] == 5
     assert made.milliseconds > 0
+    assert made.versions["seesay"] == seesay.__version__
+    assert "onnxruntime" in made.versions
     with pytest.raises(FrozenInstanceError):
         caption.text = "mine"  # type: ignore[misc]
 

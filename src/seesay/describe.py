@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -10,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+import seesay
 from seesay.blip.checkpoint import Checkpoint
 from seesay.decoding import Hypothesis, SearchOptions, defects, remedy, rows_per_image, search
 from seesay.engine.base import Encoded, Engine
@@ -20,8 +22,8 @@ from seesay.records import Caption, Provenance
 from seesay.tokenizer import Tokenizer
 
 CERTAIN = 0.35
-"""Probability from which a concept word must be named. At 0.5 fewer photographs name their object, at 0.25 more name a
-wrong one; see the model card."""
+"""Probability from which a concept word must be named. With the built-in model CIDEr on 300 photographs of Flickr8k's
+validation part was 52.4 at 0.35, 51.6 at 0.6, 51.7 at 0.8 and 51.5 without any such rule."""
 FUNCTION_WORDS = (
     "a an the and or of on in at to with by from for next top front side behind beside near under over inside into "
     "onto that which is are its his her their it while as . , ; : ! ? \" ' - ( )"
@@ -80,15 +82,24 @@ class Describer(Protocol):
 class Blip:
     """BLIP behind the `Describer` protocol, on either engine."""
 
-    def __init__(self, checkpoint: Checkpoint, engine: Engine, name: str, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        engine: Engine,
+        name: str,
+        limits: Limits = DEFAULT_LIMITS,
+        revision: str | None = None,
+    ) -> None:
+        """`revision`: the hub's commit that the checkpoint is, where it came from there."""
         self.name = name
         self.checkpoint = checkpoint
         self.engine = engine
         self.limits = limits
+        self.revision = revision
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"caption"}) if self.checkpoint.config.task == "caption" else frozenset()
+        return frozenset({"caption"}) if self.checkpoint.config.task in ("caption", "pretrain") else frozenset()
 
     def see(self, image: ImageLike) -> Seen:
         """Encode a picture once, to ask it several things. Raises ImageError."""
@@ -113,7 +124,8 @@ class Blip:
     ) -> list[Caption | ImageError]:
         """One batch: a caption for each picture, or the error that says why there is none.
 
-        Memory grows with the batch; a caption does not depend on its neighbours.
+        Memory grows with the batch. In fp32 a caption does not depend on its neighbours; in int8 the rows of a decoding
+        step share one scale, which may decide between sentences that are all but equally likely.
         """
         self._need("caption")
         start = time.perf_counter()
@@ -167,7 +179,7 @@ class Blip:
             if not self._names_one(hypotheses[0], must):
                 [hypotheses] = self._search([one], options, must)
             flags: list[str] = list(self._defects(hypotheses[0]))
-            if flags and (other := _second_attempt(options, flags)):
+            if flags and (other := self._second_attempt(options, flags)):
                 [second] = self._search([one], other, must)
                 left = list(self._defects(second[0]))
                 if len(left) < len(flags):
@@ -175,9 +187,23 @@ class Blip:
             described.append((hypotheses, flags))
         return described
 
+    def _second_attempt(self, options: CaptionOptions, flags: Sequence[str]) -> CaptionOptions | None:
+        """The rule against these defects. A limit on the length that somebody set is kept; only our own may grow."""
+        other = remedy(options, flags)  # type: ignore[arg-type]  # flags are defects until "retried" joins them
+        if other:
+            longest = options.max_new_tokens
+            if longest == CaptionOptions().max_new_tokens:
+                room = self.checkpoint.config.text.max_position_embeddings - len(self._prompt(options))
+                longest = max(longest, min(other.max_new_tokens, room))
+            other = replace(other, max_new_tokens=longest)
+        return None if other == options else other
+
+    def _prompt(self, options: CaptionOptions) -> list[int]:
+        return [self.tokenizer.bos, *self.tokenizer.encode(options.prompt)]
+
     def _search(self, encoded: Sequence[Encoded], options: CaptionOptions, must: Words = ()) -> list[list[Hypothesis]]:
         context = np.concatenate([one.features for one in encoded])
-        prompt = [self.tokenizer.bos, *self.tokenizer.encode(options.prompt)]
+        prompt = self._prompt(options)
         words = tuple(tuple(self.tokenizer.encode(word)) for word in options.bad_words)
         options = replace(options, forbidden=options.forbidden + words)
         constraints = [(must,) if must else ()] * len(encoded)
@@ -244,7 +270,11 @@ class Blip:
 
     def _provenance(self, options: CaptionOptions, milliseconds: float) -> Provenance:
         engine = self.engine
-        return Provenance(self.name, engine.precision, engine.name, asdict(options), _versions(), milliseconds)
+        library = {"onnx": "onnxruntime", "torch": "torch"}[engine.name]
+        versions = {"seesay": seesay.__version__, library: sys.modules[library].__version__}
+        if self.revision:
+            versions["checkpoint"] = self.revision
+        return Provenance(self.name, engine.precision, engine.name, asdict(options), versions, milliseconds)
 
     def _own(self, seen: Seen) -> Seen:
         if seen.model != self.name:
@@ -269,14 +299,6 @@ def _with_changes(options: CaptionOptions, changes: Mapping[str, object]) -> Cap
     return replace(options, **changes)  # type: ignore[arg-type]  # the options check their values themselves
 
 
-def _second_attempt(options: CaptionOptions, flags: Sequence[str]) -> CaptionOptions | None:
-    """The rule against these defects. A limit on the length that somebody set is kept, only our own may grow."""
-    other = remedy(options, flags)  # type: ignore[arg-type]  # flags are defects until "retried" joins them
-    if other and options.max_new_tokens != CaptionOptions().max_new_tokens:
-        other = replace(other, max_new_tokens=options.max_new_tokens)
-    return None if other == options else other
-
-
 def _row(encoded: Encoded, row: int) -> Encoded:
     concepts = None if encoded.concepts is None else encoded.concepts[row : row + 1]
     return Encoded(encoded.features[row : row + 1], concepts)
@@ -287,9 +309,3 @@ def _forms(word: str, tokenizer: Tokenizer) -> Words:
     plural = word + ("es" if word.endswith(("s", "x", "ch", "sh")) else "s")
     forms = dict.fromkeys(tuple(tokenizer.encode(form)) for form in (word, plural))
     return tuple(form for form in forms if tokenizer.unknown not in form)
-
-
-def _versions() -> dict[str, str]:
-    from seesay import __version__
-
-    return {"seesay": __version__, "numpy": np.__version__}

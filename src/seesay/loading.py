@@ -52,4 +52,4 @@ def load(
         from seesay.engine.torch import TorchEngine
 
         arithmetic = TorchEngine(checkpoint, settings.precision, settings.threads, device)
-    return Blip(checkpoint, arithmetic, found.name, limits)
+    return Blip(checkpoint, arithmetic, found.name, limits, found.revision)
