@@ -21,7 +21,8 @@ def main(arguments: list[str]) -> int:
     console = Console()
     model = seesay.load()
     console.print(
-        f"[bold]{model.name}[/bold] speaks: the small model inside the package, on this CPU, without a network."
+        f"[bold]{model.name}[/bold] speaks: the small model inside the package, on this CPU, without a network.",
+        soft_wrap=True,
     )
     console.print("For larger ones: [bold]seesay models[/bold], then --model blip-base or blip-large.\n")
     failed = 0
