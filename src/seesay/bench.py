@@ -30,7 +30,7 @@ class Measurement:
     precision: str
     stage: str
     milliseconds: float
-    """Of one picture, or of one step where the stage is a step."""
+    """Of one picture."""
 
 
 def measure(
@@ -78,7 +78,7 @@ def against_transformers(model: str, *, threads: int | None = None, repeats: int
     if threads:
         torch.set_num_threads(threads)
     theirs = BlipForConditionalGeneration.from_pretrained(blip.checkpoint.folder)
-    pixels = torch.from_numpy(_pixels(blip))
+    pixels = torch.from_numpy(blip.pixels(PHOTO))
     for name, beams in (("caption, beam 3, batch 1", 3), ("caption, greedy", 1)):
 
         def generate(beams: int = beams) -> None:
@@ -92,7 +92,7 @@ def _stages(blip: Blip) -> Iterator[tuple[str, Callable[[], object]]]:
     config, engine = blip.checkpoint.config, blip.engine
     side = config.vision.image_size
     image = open_image(PHOTO, side=side)
-    pixels = _pixels(blip)
+    pixels = blip.pixels(PHOTO)
     features = engine.encode(pixels).features
     prompt = np.array([blip.tokenizer.bos])
 
@@ -106,12 +106,6 @@ def _stages(blip: Blip) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "encode", lambda: engine.encode(pixels)
     yield "cross-attention and prompt", lambda: steps(0)
     yield f"the same and {STEPS} steps of 3 beams", lambda: steps(STEPS)
-
-
-def _pixels(blip: Blip) -> np.ndarray:
-    config = blip.checkpoint.config
-    side = config.vision.image_size
-    return to_pixels(open_image(PHOTO, side=side), side, config.image_mean, config.image_std)
 
 
 def _median(action: Callable[[], object], repeats: int) -> float:

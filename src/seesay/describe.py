@@ -13,7 +13,7 @@ import numpy as np
 
 import seesay
 from seesay.blip.checkpoint import Checkpoint
-from seesay.decoding import Hypothesis, SearchOptions, defects, remedy, rows_per_image, search
+from seesay.decoding import Hypothesis, SearchOptions, defects, meets, remedy, rows_per_image, search
 from seesay.engine.base import Encoded, Engine
 from seesay.errors import CapabilityError, ImageError, UsageError
 from seesay.images import ImageLike, open_image, to_pixels
@@ -28,7 +28,6 @@ FUNCTION_WORDS = (
     "a an the and or of on in at to with by from for next top front side behind beside near under over inside into "
     "onto that which is are its his her their it while as . , ; : ! ? \" ' - ( )"
 ).split()
-
 
 Words = tuple[tuple[int, ...], ...]
 """Words as their tokens."""
@@ -135,10 +134,16 @@ class Blip:
         found = self._describe([one.encoded for one in good], options) if good else []
         share = (time.perf_counter() - start) * 1000 / max(len(good), 1)
         provenance = self._provenance(options, share)
-        captions = iter([self._record(*one, provenance) for one in found])
+        captions = iter([self._record(*one, options, provenance) for one in found])
         return [next(captions) if isinstance(one, Seen) else one for one in seen]
 
     # The road, step by step.
+
+    def pixels(self, image: ImageLike) -> np.ndarray:
+        """What the image encoder reads, (1, 3, S, S), normalised as the checkpoint wants it. Raises ImageError."""
+        config = self.checkpoint.config
+        side = config.vision.image_size
+        return to_pixels(open_image(image, limits=self.limits, side=side), side, config.image_mean, config.image_std)
 
     def _see(self, images: Sequence[ImageLike | Seen]) -> list[Seen | ImageError]:
         """Bytes to pixels to features; pictures that are seen already pass through, bad ones become their error."""
@@ -149,7 +154,7 @@ class Blip:
                 seen.append(self._own(image))
                 continue
             try:
-                pixels[position] = self._pixels(image)
+                pixels[position] = self.pixels(image)
                 seen.append(None)
             except ImageError as error:
                 seen.append(error)
@@ -158,12 +163,6 @@ class Blip:
             for row, position in enumerate(pixels):
                 seen[position] = Seen(_row(encoded, row), self.name)
         return [one for one in seen if one is not None]
-
-    def _pixels(self, image: ImageLike) -> np.ndarray:
-        """(1, 3, S, S), normalised as the checkpoint wants it."""
-        config = self.checkpoint.config
-        side = config.vision.image_size
-        return to_pixels(open_image(image, limits=self.limits, side=side), side, config.image_mean, config.image_std)
 
     def _describe(
         self, encoded: Sequence[Encoded], options: CaptionOptions
@@ -176,7 +175,8 @@ class Blip:
         described: list[tuple[list[Hypothesis], list[str]]] = []
         for one, hypotheses in zip(encoded, self._search(encoded, options), strict=True):
             must = self._constraint(one, options)
-            if not self._names_one(hypotheses[0], must):
+            said = [*self._prompt(options), *hypotheses[0].tokens]
+            if must and not meets(said, (must,), self.tokenizer.continuations):
                 [hypotheses] = self._search([one], options, must)
             flags: list[str] = list(self._defects(hypotheses[0]))
             if flags and (other := self._second_attempt(options, flags)):
@@ -199,6 +199,7 @@ class Blip:
         return None if other == options else other
 
     def _prompt(self, options: CaptionOptions) -> list[int]:
+        """The start token and the words that a caption starts with."""
         return [self.tokenizer.bos, *self.tokenizer.encode(options.prompt)]
 
     def _search(self, encoded: Sequence[Encoded], options: CaptionOptions, must: Words = ()) -> list[list[Hypothesis]]:
@@ -217,15 +218,6 @@ class Blip:
             return ()
         certain = np.flatnonzero(encoded.concepts[0] >= CERTAIN)
         return tuple(form for word in certain for form in self._word_forms[word])
-
-    def _names_one(self, hypothesis: Hypothesis, words: Words) -> bool:
-        """Whether one of these words stands whole in the sentence, or none was asked for."""
-        tokens, continuations = (*hypothesis.tokens, self.tokenizer.eos), self.tokenizer.continuations
-        return not words or any(
-            tokens[start : start + len(word)] == word and tokens[start + len(word)] not in continuations
-            for word in words
-            for start in range(len(tokens) - len(word))
-        )
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -250,12 +242,14 @@ class Blip:
             function_words=self._function_words,
         )
 
-    def _record(self, hypotheses: Sequence[Hypothesis], flags: Sequence[str], provenance: Provenance) -> Caption:
+    def _record(
+        self, hypotheses: Sequence[Hypothesis], flags: Sequence[str], options: CaptionOptions, provenance: Provenance
+    ) -> Caption:
         """Tokens to words; the first caption carries the others."""
-        start = str(provenance.options["prompt"])
+        prompt = self._prompt(options)
         best, *others = [
             Caption(
-                text=self.tokenizer.decode([*self.tokenizer.encode(start), *one.tokens]),
+                text=self.tokenizer.decode([*prompt, *one.tokens]),
                 score=one.mean,
                 tokens=one.tokens,
                 token_scores=one.token_scores,

@@ -12,6 +12,7 @@ from table_model import EOS, PROMPT, TableModel
 
 from seesay.decoding import Constraint, SearchOptions, rows_per_image
 from seesay.decoding.constraints import Machine
+from seesay.decoding.constraints import meets as said
 from seesay.decoding.hypothesis import Floats, Hypothesis
 from seesay.errors import UsageError
 
@@ -171,3 +172,14 @@ def test_constraints_that_make_no_sense(constraints: list[Constraint], message: 
 def test_samples_are_not_constrained() -> None:
     with pytest.raises(UsageError, match="Samples"):
         TableModel(vocabulary=5).search([0], SearchOptions(nucleus=True), constraints=[[[(1,)]]])
+
+
+def test_a_sentence_meets_what_its_whole_words_name() -> None:
+    """3 4 is a word of two tokens, 9 continues a word: so 3 4 9 is another word."""
+    constraint = (((3, 4), (5,)),)
+    continuations = frozenset({4, 9})
+    assert said([1, 3, 4], constraint, continuations)
+    assert said([1, 5, 2], constraint, continuations)
+    assert not said([1, 3, 4, 9, 2], constraint, continuations)
+    assert not said([3, 2, 4], constraint, continuations)
+    assert said([1], (), continuations)

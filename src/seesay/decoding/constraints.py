@@ -152,6 +152,15 @@ def _sides(continuations: frozenset[int], vocabulary: int) -> tuple[Floats, Floa
     return np.where(continues, np.float32(0), taken), np.where(continues, taken, np.float32(0))
 
 
+def meets(tokens: Sequence[int], constraint: Constraint, continuations: frozenset[int]) -> bool:
+    """Whether a sentence that ends after `tokens`, its prompt among them, names what the constraint demands."""
+    machine = Machine(constraint, continuations)
+    state: State = (0, 0)
+    for token in tokens:
+        state = machine.read(state, token)
+    return machine.named(state) == machine.everything
+
+
 def check(constraints: Sequence[Constraint], images: int, eos: int, vocabulary: int) -> None:
     """Raise UsageError for constraints that no sentence can meet, or that need more beams than is sane."""
     if len(constraints) != images:
