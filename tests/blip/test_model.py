@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from seesay.blip.config import BlipConfig, TextConfig, VisionConfig
-from seesay.blip.model import Blip, Cache
+from seesay.blip.model import Blip, Cache, attend
 from seesay.errors import CapabilityError
 
 TEXT = TextConfig(
@@ -93,6 +94,31 @@ def test_masked_features_are_as_good_as_absent(ids: Tensor, features: Tensor) ->
     masked = model.decode(ids, None, features, keep.expand(2, -1))
     assert close(masked, model.decode(ids, None, features[:, keep.bool()]))
     assert not close(masked, model.decode(ids, None, features))
+
+
+@pytest.mark.parametrize("kind", ["plain", "masked", "causal"])
+def test_attention_written_out_is_the_fused_one(kind: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    queries, keys, values = (torch.randn(2, 3, n, 8, generator=generator, requires_grad=True) for n in (5, 5, 5))
+    mask = torch.tensor([[1, 1, 0, 1, 0], [0, 0, 0, 0, 0]]).bool()[:, None, None] if kind == "masked" else None
+    written = attend(queries, keys, values, mask, causal=kind == "causal")
+    fused = F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=kind == "causal")
+    assert close(written, fused)
+    weights = torch.randn(written.shape, generator=generator)
+    ours, theirs = (torch.autograd.grad((out * weights).sum(), (queries, keys, values)) for out in (written, fused))
+    assert all(close(one, other.nan_to_num()) for one, other in zip(ours, theirs, strict=True))
+
+
+@torch.no_grad()
+def test_texts_that_share_a_row_do_not_see_each_other(features: Tensor) -> None:
+    model = build()
+    first, second = torch.tensor([[7, 8, 9]]), torch.tensor([[5, 6]])
+    owner = torch.tensor([[0, 0, 0, 1, 1]])
+    mask = (owner.unsqueeze(2) == owner.unsqueeze(1)).tril()
+    positions = torch.tensor([[0, 1, 2, 0, 1]])
+    both = model.decode_states(torch.cat([first, second], 1), mask, features[:1], positions=positions)
+    assert close(both[:, :3], model.decode_states(first, None, features[:1]))
+    assert close(both[:, 3:], model.decode_states(second, None, features[:1]))
 
 
 def test_an_image_may_be_hidden_altogether(ids: Tensor, features: Tensor) -> None:

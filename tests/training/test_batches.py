@@ -22,6 +22,21 @@ def test_rows_ask_for_the_token_that_follows() -> None:
     assert rows.targets.tolist() == [[7, 8, 9, 3], [5, 3, -1, -1]]
 
 
+def test_captions_of_an_image_share_a_row_and_none_sees_another() -> None:
+    rows = Rows.of([[7, 8], [5], [9], [4, 6, 2]], TEXT, together=2)
+    assert rows.ids.tolist() == [[38, 7, 8, 38, 5, 0], [38, 9, 38, 4, 6, 2]]
+    assert rows.targets.tolist() == [[7, 8, 3, 5, 3, -1], [9, 3, 4, 6, 2, 3]]
+    assert rows.positions.tolist() == [[0, 1, 2, 0, 1, 0], [0, 1, 0, 1, 2, 3]]
+    assert rows.captions.tolist() == [[0, 0, 0, 1, 1, -1], [2, 2, 3, 3, 3, 3]]
+    assert rows.seen[0, :5, :5].int().tolist() == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [0, 0, 0, 1, 0],
+        [0, 0, 0, 1, 1],
+    ]
+
+
 def test_every_photograph_comes_once_an_epoch_with_its_own_map_and_captions(photos: Photos, maps: Path) -> None:
     stored = [np.load(maps / f"view{view}.npy") for view in range(2)]
     epochs = [list(islice(photos.batches(1, 2, TEXT, start), 5)) for start in (0, 5)]
@@ -32,8 +47,9 @@ def test_every_photograph_comes_once_an_epoch_with_its_own_map_and_captions(phot
         [name] = batch.names
         values = np.rint(batch.maps[0].numpy() * MAP_SCALE)
         assert any(np.array_equal(values, view[NAMES.index(name)]) for view in stored)
-        expected = Rows.of(PHOTO_CAPTIONS[name], TEXT)
-        assert sorted(batch.rows.targets.tolist()) == sorted(expected.targets.tolist())
+        targets, owners = batch.rows.targets[0], batch.rows.captions[0]
+        drawn = [targets[owners == i].tolist() for i in range(2)]
+        assert sorted(drawn) == sorted([*caption, TEXT.eos_token_id] for caption in PHOTO_CAPTIONS[name])
 
 
 def test_views_vary(photos: Photos, maps: Path) -> None:

@@ -25,6 +25,34 @@ KeyValues = tuple[Tensor, Tensor]
 """Keys and values of one attention layer, each (batch, H, N, d)."""
 
 
+# ------------------------------------------------------------------------------------------------------- attention
+
+
+def attend(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor | None = None,
+    dropout: float = 0.0,
+    causal: bool = False,
+) -> Tensor:
+    """Scaled dot-product attention: queries (B, H, T, d) over keys and values (B, H, N, d), giving (B, H, T, d).
+
+    mask: broadcastable to (B, H, T, N), True may be seen; what may see nothing gets zeros. Where a CPU trains, the
+    products are written out: the backward pass of torch's fused kernel takes 5 to 8 times as long as theirs in bfloat16
+    (torch 2.13, heads of 32), which was a third of a whole training step.
+    """
+    if queries.device.type != "cpu" or not queries.requires_grad:
+        return F.scaled_dot_product_attention(queries, keys, values, mask, dropout, is_causal=causal)
+    scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
+    seen = torch.ones(scores.shape[-2:], dtype=torch.bool).tril() if causal else mask
+    if seen is not None:
+        scores = scores.masked_fill(~seen, -1e4)  # finite in half precision too
+    weights = scores.softmax(dim=-1).to(values.dtype)
+    mixed = (F.dropout(weights, dropout) if dropout else weights) @ values
+    return mixed if mask is None else mixed * mask.any(dim=-1, keepdim=True)
+
+
 # ---------------------------------------------------------------------------------------------- image encoder: ViT
 
 
@@ -41,7 +69,7 @@ class VisionAttention(nn.Module):
         batch, length, width = states.shape
         qkv = self.qkv(states).view(batch, length, 3, self.heads, width // self.heads)
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, N, d)
-        mixed = F.scaled_dot_product_attention(queries, keys, values)
+        mixed = attend(queries, keys, values)
         out: Tensor = self.projection(mixed.transpose(1, 2).reshape(batch, length, width))
         return out
 
@@ -297,7 +325,7 @@ class TextSelfAttention(nn.Module):
         keys, values = source
         queries = self.query(states).view(keys.shape[0], -1, self.heads, keys.shape[-1]).transpose(1, 2)
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(queries, keys, values, mask, dropout, is_causal=causal)
+        mixed = attend(queries, keys, values, mask, dropout, causal)
         return mixed.transpose(1, 2).reshape(states.shape)
 
 
@@ -384,9 +412,13 @@ class TextEmbeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, ids: Tensor, start: int = 0) -> Tensor:  # (R, T) -> (R, T, D)
-        positions = self.position_embeddings.weight[start : start + ids.shape[1]]
-        out: Tensor = self.dropout(self.LayerNorm(self.word_embeddings(ids) + positions))
+    def forward(self, ids: Tensor, start: int = 0, positions: Tensor | None = None) -> Tensor:  # (R, T) -> (R, T, D)
+        """`positions` (R, T) of the tokens; otherwise they count from `start`."""
+        if positions is None:
+            placed = self.position_embeddings.weight[start : start + ids.shape[1]]
+        else:
+            placed = self.position_embeddings(positions)
+        out: Tensor = self.dropout(self.LayerNorm(self.word_embeddings(ids) + placed))
         return out
 
 
@@ -417,15 +449,18 @@ class TextModel(nn.Module):
         context: Sequence[KeyValues] | None = None,
         context_mask: Tensor | None = None,
         cache: Cache | None = None,
+        positions: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (R, T, D) of ids (R, T).
 
         mask: (R, cached + T), nonzero for tokens; None where nothing is padding. A causal role with padding at the end
-        needs none either: no token sees what stands behind it. context: from `context`, over B images, R = B * k.
+        needs none either: no token sees what stands behind it. Or (R, T, T), nonzero where a token may see another,
+        with the `positions` (R, T) of the tokens: so several texts can share a row, whatever `causal` says.
+        context: from `context`, over B images, R = B * k.
         context_mask: (B, N), nonzero for features that may be seen; a row of zeros sees nothing, and that is allowed.
         """
         past = cache.length if cache else 0
-        states: Tensor = self.embeddings(ids, past)
+        states: Tensor = self.embeddings(ids, past, positions)
         own_mask, plain_causal = self._own_mask(ids, past, mask, causal)
         cross_mask = None if context_mask is None else context_mask.bool()[:, None, None, :]
         for i, layer in enumerate(self.encoder.layer):
@@ -440,6 +475,8 @@ class TextModel(nn.Module):
     @staticmethod
     def _own_mask(ids: Tensor, past: int, mask: Tensor | None, causal: bool) -> tuple[Tensor | None, bool]:
         """The mask for self-attention, (R or 1, 1, T, past + T) or None, and whether attention is plainly causal."""
+        if mask is not None and mask.ndim == 3:
+            return mask.bool()[:, None], False
         length = ids.shape[1]
         padding = None if mask is None else mask.bool()[:, None, None, :]
         if not causal or length == 1:
@@ -565,12 +602,27 @@ class Blip(nn.Module):
         return self.text_decoder.logits(states)
 
     def decode_states(
-        self, ids: Tensor, mask: Tensor | None, features: Tensor, features_mask: Tensor | None = None
+        self,
+        ids: Tensor,
+        mask: Tensor | None,
+        features: Tensor,
+        features_mask: Tensor | None = None,
+        positions: Tensor | None = None,
     ) -> Tensor:
-        """Hidden states (R, T, D), so that `text_decoder.logits(states[wanted])` can skip the head for padding."""
+        """Hidden states (R, T, D), so that `text_decoder.logits(states[wanted])` can skip the head for padding.
+
+        With a mask (R, T, T) and `positions` (R, T), several texts share a row; see `TextModel.forward`.
+        """
         self._need(hasattr(self, "text_decoder"), "decoding", "a captioning or question-answering checkpoint")
         bert = self.text_decoder.bert
-        out: Tensor = bert(ids, mask, causal=True, context=bert.context(features), context_mask=features_mask)
+        out: Tensor = bert(
+            ids,
+            mask,
+            causal=True,
+            context=bert.context(features),
+            context_mask=features_mask,
+            positions=positions,
+        )
         return out
 
     def read(self, ids: Tensor, mask: Tensor | None, features: Tensor, features_mask: Tensor | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 A stream's n-th batch depends on its seed and n alone, so a run resumes by knowing how many batches it has taken. Where
 several processes train together, each draws the same batches and takes its part of each.
-B images, k captions an image, R = B * k rows, T tokens, P patches, K concept tokens, W concept words.
+B images, k captions an image, R rows, T tokens, P patches, K concept tokens, W concept words.
 """
 
 from __future__ import annotations
@@ -31,23 +31,44 @@ WHOLE: Part = (0, 1)
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Captions as the decoder reads and is asked to continue them."""
+    """Captions as the decoder reads and is asked to continue them: several behind one another in a row of T tokens.
+
+    Captions of one image share its row, so that short ones make up for long ones: a third less padding than a row each.
+    No caption sees another (`seen`), and each counts its own positions.
+    """
 
     ids: Tensor
-    """(R, T), from the start token on, padded at the end."""
+    """(R, T), each caption from the start token on; padded at the end."""
     targets: Tensor
     """(R, T): the token that follows, -1 where there is none."""
+    positions: Tensor
+    """(R, T), from 0 at each caption's start."""
+    captions: Tensor
+    """(R, T): the caption's index in the whole batch, -1 for padding."""
 
     @classmethod
-    def of(cls, captions: Sequence[Sequence[int]], config: TextConfig) -> Rows:
-        """Rows of captions given as token ids without start and end."""
-        length = 1 + max(map(len, captions))
-        ids = torch.full((len(captions), length), config.pad_token_id)
-        targets = torch.full((len(captions), length), -1)
-        for row, caption in enumerate(captions):
-            ids[row, : len(caption) + 1] = torch.tensor([config.bos_token_id, *caption])
-            targets[row, : len(caption) + 1] = torch.tensor([*caption, config.eos_token_id])
-        return cls(ids, targets)
+    def of(cls, captions: Sequence[Sequence[int]], config: TextConfig, together: int = 1) -> Rows:
+        """Rows of captions given as token ids without start and end, `together` consecutive ones in each row."""
+        groups = [range(first, first + together) for first in range(0, len(captions), together)]
+        length = max(sum(len(captions[i]) + 1 for i in group) for group in groups)
+        ids = np.full((len(groups), length), config.pad_token_id)
+        targets, positions, owners = np.full_like(ids, -1), np.zeros_like(ids), np.full_like(ids, -1)
+        for row, group in enumerate(groups):
+            end = 0
+            for index in group:
+                caption = captions[index]
+                place = np.s_[row, end : (end := end + len(caption) + 1)]
+                ids[place] = [config.bos_token_id, *caption]
+                targets[place] = [*caption, config.eos_token_id]
+                positions[place] = np.arange(len(caption) + 1)
+                owners[place] = index
+        return cls(*map(torch.from_numpy, (ids, targets, positions, owners)))
+
+    @property
+    def seen(self) -> Tensor:
+        """(R, T, T): which token may see which, those before it in its own caption."""
+        same = self.captions.unsqueeze(2) == self.captions.unsqueeze(1)
+        return same.tril()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +129,7 @@ class Photos:
             chosen = [caption for each in captions[mine] for caption in each]
             share = _tokens(chosen) / _tokens([caption for each in captions for caption in each])
             maps = self.maps(names[mine], views[mine])
-            yield PhotoBatch(tuple(names[mine]), maps, Rows.of(chosen, config), share)
+            yield PhotoBatch(tuple(names[mine]), maps, Rows.of(chosen, config, per_image), share)
 
 
 class Captions:

@@ -29,7 +29,7 @@ def language_modelling(
     model: Blip, rows: Rows, features: Tensor, features_mask: Tensor | None, smoothing: float
 ) -> Tensor:
     """Mean cross-entropy per token in nats, labels smoothed (paper, section 3.3: 0.1)."""
-    states = model.decode_states(rows.ids, None, features, features_mask)
+    states = model.decode_states(rows.ids, rows.seen, features, features_mask, rows.positions)
     wanted = rows.targets >= 0
     logits = model.text_decoder.logits(states[wanted])
     return F.cross_entropy(logits.float(), rows.targets[wanted], label_smoothing=smoothing)

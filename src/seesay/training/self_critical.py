@@ -74,16 +74,14 @@ def self_critical_loss(model: Blip, features: Tensor, captions: Sequence[Sequenc
     others = (rewards.sum(dim=1, keepdim=True) - rewards) / (each - 1)
     advantage = (rewards - others).flatten()  # (B * k,)
     end = model.config.text.eos_token_id
-    rows = Rows.of([caption[:-1] if caption[-1] == end else caption for caption in captions], model.config.text)
-    wanted = rows.targets >= 0
+    ended = torch.tensor([caption[-1] == end for caption in captions])
+    rows = Rows.of([caption[:-1] if caption[-1] == end else caption for caption in captions], model.config.text, each)
     # A caption that was cut off ends where it was cut: its model never chose the end token there.
-    for row, caption in enumerate(captions):
-        if caption[-1] != end:
-            wanted[row, len(caption)] = False
-    states = model.decode_states(rows.ids, None, features)
+    wanted = (rows.targets >= 0) & ((rows.targets != end) | ended[rows.captions])
+    states = model.decode_states(rows.ids, rows.seen, features, positions=rows.positions)
     scores = F.log_softmax(model.text_decoder.logits(states[wanted]).float(), dim=-1)
     chosen = scores.gather(1, rows.targets[wanted].unsqueeze(1)).squeeze(1)
-    weights = advantage.unsqueeze(1).expand(wanted.shape)[wanted]
+    weights = advantage[rows.captions[wanted]]
     return -(weights * chosen).mean()
 
 
