@@ -10,7 +10,7 @@ from tiny_training import RECIPES
 from seesay.training.compose import Background, compose, noun_phrase
 from seesay.training.concepts import Concepts, read_concepts
 
-PLAIN = Background(colourless=False, white=False, black=False, green=False, blue=False)
+PLAIN = Background(white=False, black=False, green=False, blue=False)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,6 @@ def test_the_border_tells_the_background(colour: str, field: str) -> None:
 
 
 def test_photographs() -> None:
-    assert Background.of(Image.fromarray(photographs.camera()).convert("RGB")).colourless
     assert Background.of(Image.fromarray(photographs.chelsea())) == PLAIN
 
 
@@ -54,12 +53,12 @@ def test_noun_phrases(concepts: Concepts, word: str, phrase: str) -> None:
     [
         ("dog", "white", {"a dog on a white background"}),
         ("castle", "white", {"a view of a castle", "a picture of a castle"}),
-        ("dog", "forestgreen", {"a dog in the grass", "a close up of a dog in the grass"}),
-        ("cup", "forestgreen", {"a cup with a green background", "a close up of a cup with a green background"}),
+        ("dog", "forestgreen", {"a dog in the grass", "a dog in front of a green background"}),
+        ("cup", "forestgreen", {"a cup with a green background", "a cup in front of a green background"}),
         ("shark", "dodgerblue", {"a shark swimming in the water", "a shark in the water"}),
         ("bird", "dodgerblue", {"a bird with a blue sky in the background"}),
-        ("dog", "dodgerblue", {"a close up of a dog"}),
-        ("truck", "gold", {"a picture of a truck"}),
+        ("dog", "dodgerblue", {"a photo of a dog", "a picture of a dog"}),
+        ("truck", "gold", {"a photo of a truck", "a picture of a truck"}),
     ],
 )
 def test_a_word_before_a_background(concepts: Concepts, word: str, colour: str, captions: set[str]) -> None:
@@ -68,4 +67,5 @@ def test_a_word_before_a_background(concepts: Concepts, word: str, colour: str, 
 
 def test_the_last_word_comes_twice_as_often(concepts: Concepts) -> None:
     composed = compose(["bird", "owl"], PLAIN, concepts)
-    assert composed == ["a close up of a bird", "a close up of an owl", "a close up of an owl"]
+    owl = ["a photo of an owl", "a picture of an owl"]
+    assert composed == ["a photo of a bird", "a picture of a bird", *owl, *owl]

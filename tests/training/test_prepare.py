@@ -63,7 +63,16 @@ def test_captions_are_cleaned_and_can_be_read_back(prepared: Prepared) -> None:
     assert read == ["a cat looks at the camera", "a close up of a cat", "a brown cat with green eyes"]
     assert [tokenizer.decode(tokens) for tokens in prepared.texts] == TEXTS  # each once, short ones left out
     composed = {tokenizer.decode(tokens) for tokens in prepared.captions["caltech101/camera/image_0001.jpg"]}
-    assert composed == {"a black and white photo of a camera"}
+    assert composed == {"a photo of a camera", "a picture of a camera"}
+
+
+def test_what_people_describe_often_gets_no_composed_captions(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "COMMON", 2)  # three captions of photographs name a cat, none a camera
+    captions = prepare(RECIPE_OF_DATA, CONCEPTS, data_folder, tmp_path / "made").captions
+    assert "caltech101/camera/image_0001.jpg" in captions
+    assert "imagenet_sample/n02123159.jpg" not in captions
 
 
 def test_concepts_of_captions(prepared: Prepared) -> None:

@@ -25,8 +25,6 @@ SOUNDS_LIKE_YOU = ("uni", "eu", "one")  # a vowel in writing, not in speech
 class Background:
     """What colours alone tell with some certainty."""
 
-    colourless: bool
-    """The whole picture is black and white."""
     white: bool
     black: bool
     green: bool
@@ -43,7 +41,6 @@ class Background:
         green = (degrees > 60) & (degrees < 165) & (saturation > 0.18) & (value > 0.15)
         blue = (degrees > 185) & (degrees < 250) & (saturation > 0.2) & (value > 0.25)
         return cls(
-            colourless=bool(small[..., 1].mean() < 0.035),
             white=bool(((value > 0.88) & (saturation < 0.12)).mean() > 0.72),
             black=bool((value < 0.16).mean() > 0.72),
             green=bool(green.mean() > 0.6),
@@ -74,22 +71,18 @@ def _sentences(word: str, thing: str, seen: Background, concepts: Concepts) -> t
     def kind(*names: str) -> bool:
         return any(concepts.has_kind(word, name) for name in names)
 
-    if seen.colourless:
-        return (f"a black and white photo of {thing}",)
     if seen.white and not kind("scene"):
         return (f"{thing} on a white background",)
     if seen.black and not kind("scene"):
         return f"{thing} on a black background", f"{thing} in front of a black background"
     if seen.green and kind("animal") and not kind("water", "flying"):
-        return f"{thing} in the grass", f"a close up of {thing} in the grass"
+        return f"{thing} in the grass", f"{thing} in front of a green background"
     if seen.green:
-        return f"{thing} with a green background", f"a close up of {thing} with a green background"
+        return f"{thing} with a green background", f"{thing} in front of a green background"
     if seen.blue and kind("water"):
         return f"{thing} swimming in the water", f"{thing} in the water"
     if seen.blue and kind("afloat"):
         return f"{thing} on the water", f"{thing} in the water"
     if seen.blue and kind("flying", "scene", "large"):
         return (f"{thing} with a blue sky in the background",)
-    if kind("scene"):
-        return f"a view of {thing}", f"a picture of {thing}"
-    return (f"a picture of {thing}",) if kind("large") else (f"a close up of {thing}",)
+    return f"a {'view' if kind('scene') else 'photo'} of {thing}", f"a picture of {thing}"

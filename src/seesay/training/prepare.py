@@ -36,6 +36,8 @@ from seesay.training.start import minilm_vocabulary
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ADDED = ("[DEC]", "[ENC]")
+COMMON = 1000
+"""Captions of photographs that name a thing so that none need be composed: people describe it well enough, and better."""
 
 Role = Literal["captioned", "validation", "labelled", "naming"]
 """What a photograph is for: training with its captions, validation against them, training with captions composed from
@@ -161,8 +163,11 @@ def _write_text_side(
     references = {each.name: [clean(caption) for caption in each.captions] for _, each in photographs if each.captions}
     known = {each.name: concepts.of_label(each.labels[0], each.wordnet_id) for _, each in photographs if each.labels}
     words = {name: list(each) for name, each in known.items() if each}
+    captioned = [one for role, each in photographs if role == "captioned" for one in references[each.name]]
+    named = Counter(concepts.words[index] for caption in captioned for index in concepts.named(caption))
+    strange = {name: each for name, each in words.items() if named[each[-1]] < COMMON}
     written = {
-        each.name: references[each.name] if role == "captioned" else _composed(each, words, concepts)
+        each.name: references[each.name] if role == "captioned" else _composed(each, strange, concepts)
         for role, each in photographs
         if role in ("captioned", "labelled")
     }
@@ -187,7 +192,7 @@ def _write_text_side(
 
 
 def _composed(example: Example, words: Mapping[str, list[str]], concepts: Concepts) -> list[str]:
-    """Captions of a labelled photograph; none where its label has no words, or it cannot be read."""
+    """Captions of a labelled photograph; none where its label is not among the words, or it cannot be read."""
     if example.name not in words or not isinstance(example.image, Path):
         return []
     try:
