@@ -23,7 +23,7 @@ def test_published_recipes_can_be_run(path: Path) -> None:
 
 def test_entries_arrive_where_they_belong() -> None:
     recipe = read_recipe(RECIPES / "seesay-small.yaml")
-    assert recipe.language.mixture[0] == Mixture(until=450, photos=0.35, objects=0.0)
+    assert recipe.language.mixture[0] == Mixture(until=400, photos=0.35, objects=0.0)
     assert recipe.self_critical.optimisation.decay == "linear"
     assert recipe.concepts == RECIPES / "concepts.json"
 
@@ -39,9 +39,9 @@ def test_entries_arrive_where_they_belong() -> None:
         ("captions_per_photo: 5", "captions_per_photo: true", "language.captions_per_photo is True"),
         ("dropout: 0.1", "dropout: 1.5", "model.dropout is 1.5"),
         ("decay: linear", "decay: steep", "self_critical.optimisation.decay is 'steep'"),
-        ("until: 1800", "until: 1700", r"mixture ends at \[450, 750, 1700\]"),
-        ("until: 750", "until: 450", r"mixture ends at \[450, 450, 1800\]"),
-        ("photos: 0.62", "photos: 0.92", r"mixture\[2\]"),
+        ("until: 3200", "until: 3100", r"mixture ends at \[400, 1000, 3100\]"),
+        ("until: 1000", "until: 400", r"mixture ends at \[400, 400, 3200\]"),
+        ("photos: 0.66", "photos: 0.96", r"mixture\[2\]"),
         ("samples: 5", "samples: 1", "self_critical.samples is 1"),
         ("warm_up: 20", "warm_up: -1", "self_critical.optimisation.warm_up is -1"),
         ("objects_share: 0.18", "objects_share: 0.95", "objects_share and texts_share"),

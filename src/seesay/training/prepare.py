@@ -37,7 +37,7 @@ from seesay.training.start import minilm_vocabulary
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ADDED = ("[DEC]", "[ENC]")
 COMMON = 1000
-"""Captions of photographs that name a thing so that none need be composed: people describe it well enough, and better."""
+"""Captions of photographs that name a thing so that none need be composed: people do it better."""
 
 Role = Literal["captioned", "validation", "labelled", "naming"]
 """What a photograph is for: training with its captions, validation against them, training with captions composed from
