@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from seesay.asking import AskOptions
     from seesay.describe import Blip, CaptionOptions, Describer, Seen
     from seesay.errors import (
         CapabilityError,
@@ -32,11 +33,12 @@ if TYPE_CHECKING:
     )
     from seesay.images import ImageLike, Limits, open_image
     from seesay.loading import load
-    from seesay.records import Caption, Provenance
+    from seesay.records import Answer, Caption, Embedding, Match, Provenance
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "seesay.asking": ("AskOptions",),
     "seesay.describe": ("Blip", "CaptionOptions", "Describer", "Seen"),
     "seesay.errors": (
         *("CapabilityError", "CheckpointError", "DataError", "DownloadError", "ImageError", "ImageNotFound"),
@@ -45,12 +47,14 @@ _HOMES = {
     ),
     "seesay.images": ("ImageLike", "Limits", "open_image"),
     "seesay.loading": ("load",),
-    "seesay.records": ("Caption", "Provenance"),
+    "seesay.records": ("Answer", "Caption", "Embedding", "Match", "Provenance"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022  # as a reader meets them
     "load",
+    "Answer",
+    "AskOptions",
     "Blip",
     "Caption",
     "CaptionOptions",
@@ -59,6 +63,7 @@ __all__ = [  # noqa: RUF022  # as a reader meets them
     "DataError",
     "Describer",
     "DownloadError",
+    "Embedding",
     "ImageError",
     "ImageLike",
     "ImageNotFound",
@@ -66,6 +71,7 @@ __all__ = [  # noqa: RUF022  # as a reader meets them
     "ImageTooLarge",
     "ImageUnreadable",
     "Limits",
+    "Match",
     "MissingExtra",
     "ModelError",
     "ModelNotFound",

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 import seesay
+from seesay import asking, matching
+from seesay.asking import AskOptions
 from seesay.blip.checkpoint import Checkpoint
+from seesay.blip.config import Task
 from seesay.decoding import Hypothesis, SearchOptions, defects, meets, remedy, rows_per_image, search
 from seesay.engine.base import Encoded, Engine
 from seesay.errors import CapabilityError, ImageError, UsageError
 from seesay.images import ImageLike, open_image, to_pixels
 from seesay.images.limits import DEFAULT_LIMITS, Limits
-from seesay.records import Caption, Provenance
+from seesay.records import Answer, Caption, Embedding, Match, Provenance
+from seesay.texts import Text, Texts
 from seesay.tokenizer import Tokenizer
 
 CERTAIN = 0.35
@@ -29,8 +34,20 @@ FUNCTION_WORDS = (
     "onto that which is are its his her their it while as . , ; : ! ? \" ' - ( )"
 ).split()
 
+VERBS: Mapping[Task, frozenset[str]] = {
+    "caption": frozenset({"caption"}),
+    "match": frozenset({"match", "embed"}),
+    "pretrain": frozenset({"caption", "match", "embed"}),
+    "answer": frozenset({"ask"}),
+}
+"""What a checkpoint's heads can do."""
+ABLE = {"caption": "blip-base", "match": "blip-itm-base-coco", "embed": "blip-itm-base-coco", "ask": "blip-vqa-base"}
+"""For each verb a model that can do it, by its name in `presets/`."""
+
 Words = tuple[tuple[int, ...], ...]
 """Words as their tokens."""
+Options = TypeVar("Options", bound=SearchOptions)
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +77,7 @@ class Describer(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Verbs this model can do, such as "caption"."""
+        """Verbs this model can do: "caption", "match", "embed", "ask". The others raise CapabilityError."""
         ...
 
     def see(self, image: ImageLike) -> Seen:
@@ -75,6 +92,48 @@ class Describer(Protocol):
         self, images: Sequence[ImageLike | Seen], options: CaptionOptions | None = None, **changes: object
     ) -> list[Caption | ImageError]:
         """One batch: a caption for each picture, or the error that says why there is none."""
+        ...
+
+    def match(self, image: ImageLike | Seen, text: str) -> Match:
+        """How well the text belongs to the picture."""
+        ...
+
+    def matches(
+        self, images: Sequence[ImageLike | Seen], texts: Sequence[Sequence[str]]
+    ) -> list[list[Match] | ImageError]:
+        """One batch: each picture with each of its own texts."""
+        ...
+
+    def embed_image(self, image: ImageLike | Seen) -> Embedding:
+        """The picture as a vector, comparable with those of texts."""
+        ...
+
+    def embed_images(self, images: Sequence[ImageLike | Seen]) -> list[Embedding | ImageError]:
+        """One batch of them."""
+        ...
+
+    def embed_text(self, text: str) -> Embedding:
+        """The text as a vector, comparable with those of pictures."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
+        """One batch of them."""
+        ...
+
+    def ask(
+        self, image: ImageLike | Seen, question: str, options: AskOptions | None = None, **changes: object
+    ) -> Answer:
+        """The answer to a question about the picture."""
+        ...
+
+    def answers(
+        self,
+        images: Sequence[ImageLike | Seen],
+        questions: Sequence[str],
+        options: AskOptions | None = None,
+        **changes: object,
+    ) -> list[Answer | ImageError]:
+        """One batch: one question about each picture."""
         ...
 
 
@@ -98,14 +157,11 @@ class Blip:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"caption"}) if self.checkpoint.config.task in ("caption", "pretrain") else frozenset()
+        return VERBS[self.checkpoint.config.task]
 
     def see(self, image: ImageLike) -> Seen:
         """Encode a picture once, to ask it several things. Raises ImageError."""
-        [seen] = self._see([image])
-        if isinstance(seen, ImageError):
-            raise seen
-        return seen
+        return _only(self._see([image]))
 
     def caption(self, image: ImageLike | Seen, options: CaptionOptions | None = None, **changes: object) -> Caption:
         """A sentence about the picture; with `count`, further ones as its `alternatives`.
@@ -113,10 +169,7 @@ class Blip:
         `changes` are fields of CaptionOptions: `caption("photo.jpg", count=3, nucleus=True)`.
         Raises ImageError where the picture cannot be used, UsageError for options that contradict each other.
         """
-        [caption] = self.captions([image], options, **changes)
-        if isinstance(caption, ImageError):
-            raise caption
-        return caption
+        return _only(self.captions([image], options, **changes))
 
     def captions(
         self, images: Sequence[ImageLike | Seen], options: CaptionOptions | None = None, **changes: object
@@ -129,13 +182,109 @@ class Blip:
         self._need("caption")
         start = time.perf_counter()
         options = _with_changes(options or CaptionOptions(), changes)
-        seen = self._see(images)
-        good = [one for one in seen if isinstance(one, Seen)]
-        found = self._describe([one.encoded for one in good], options) if good else []
-        share = (time.perf_counter() - start) * 1000 / max(len(good), 1)
-        provenance = self._provenance(options, share)
-        captions = iter([self._record(*one, options, provenance) for one in found])
-        return [next(captions) if isinstance(one, Seen) else one for one in seen]
+
+        def describe(seen: Sequence[Seen], _: Sequence[int]) -> list[Caption]:
+            found = self._describe([one.encoded for one in seen], options)
+            provenance = self._provenance(options, start, len(seen))
+            return [self._record(*one, options, provenance) for one in found]
+
+        return self._for_each(images, describe)
+
+    def match(self, image: ImageLike | Seen, text: str) -> Match:
+        """How well the text belongs to the picture: a probability and a similarity.
+
+        Raises ImageError where the picture cannot be used, UsageError for a text without a word.
+        """
+        return _only(self.matches([image], [[text]]))[0]
+
+    def matches(
+        self, images: Sequence[ImageLike | Seen], texts: Sequence[Sequence[str]]
+    ) -> list[list[Match] | ImageError]:
+        """One batch: each picture with each of its own texts (`texts[i]` of `images[i]`), or the picture's error.
+
+        A picture is encoded once, however many its texts; a text that stands beside several is embedded once.
+        """
+        self._need("match")
+        _check_pairs(images, texts, "lists of texts")
+        start = time.perf_counter()
+        vectors = self._text_vectors([text for beside in texts for text in beside])
+
+        def match(seen: Sequence[Seen], rows: Sequence[int]) -> list[list[Match]]:
+            features = [one.encoded.features for one in seen]
+            beside = [[self._texts.beside_picture(text) for text in texts[row]] for row in rows]
+            chances = matching.match(self.engine, self._texts, features, beside)
+            pictures = self.engine.embed_image(np.concatenate(features))
+            provenance = self._provenance(None, start, len(seen))
+            return [
+                [
+                    Match(text, float(chance), float(picture @ vectors[text]), provenance, read.flags)
+                    for text, read, chance in zip(texts[row], reads, found, strict=True)
+                ]
+                for row, picture, reads, found in zip(rows, pictures, beside, chances, strict=True)
+            ]
+
+        return self._for_each(images, match)
+
+    def embed_image(self, image: ImageLike | Seen) -> Embedding:
+        """The picture as a vector, comparable with those of texts. Raises ImageError."""
+        return _only(self.embed_images([image]))
+
+    def embed_images(self, images: Sequence[ImageLike | Seen]) -> list[Embedding | ImageError]:
+        """One batch: the vector of each picture, or the error that says why there is none."""
+        self._need("embed")
+
+        def embed(seen: Sequence[Seen], _: Sequence[int]) -> list[Embedding]:
+            vectors = self.engine.embed_image(np.concatenate([one.encoded.features for one in seen]))
+            return [Embedding(vector, self.name) for vector in vectors]
+
+        return self._for_each(images, embed)
+
+    def embed_text(self, text: str) -> Embedding:
+        """The text as a vector, comparable with those of pictures. Raises UsageError for a text without a word."""
+        return self.embed_texts([text])[0]
+
+    def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
+        """One batch of them."""
+        self._need("embed")
+        vectors = self._text_vectors(texts)
+        return [Embedding(vectors[text], self.name, self._texts.alone(text).flags) for text in texts]
+
+    def ask(
+        self, image: ImageLike | Seen, question: str, options: AskOptions | None = None, **changes: object
+    ) -> Answer:
+        """The answer to a question about the picture; with `answers` to choose from or `count`, others follow as its
+        `alternatives`.
+
+        `changes` are fields of AskOptions: `ask("photo.jpg", "is it raining?", answers=("yes", "no"))`.
+        Raises ImageError where the picture cannot be used, UsageError for a question without a word and for options
+        that contradict each other.
+        """
+        return _only(self.answers([image], [question], options, **changes))
+
+    def answers(
+        self,
+        images: Sequence[ImageLike | Seen],
+        questions: Sequence[str],
+        options: AskOptions | None = None,
+        **changes: object,
+    ) -> list[Answer | ImageError]:
+        """One batch: `questions[i]` about `images[i]`, or the picture's error.
+
+        Several questions about one picture: `see` it once, and give what was seen again and again.
+        """
+        self._need("ask")
+        _check_pairs(images, questions, "questions")
+        start = time.perf_counter()
+        options = _with_changes(options or AskOptions(), changes)
+        read = [self._texts.beside_picture(question) for question in questions]
+
+        def answer(seen: Sequence[Seen], rows: Sequence[int]) -> list[Answer]:
+            features, asked = [one.encoded.features for one in seen], [read[row] for row in rows]
+            found = asking.answer(self.engine, self.tokenizer, self._texts, features, asked, options)
+            provenance = self._provenance(options, start, len(seen))
+            return [self._answer(*one, options, provenance) for one in zip(found, asked, strict=True)]
+
+        return self._for_each(images, answer)
 
     # The road, step by step.
 
@@ -163,6 +312,16 @@ class Blip:
             for row, position in enumerate(pixels):
                 seen[position] = Seen(_row(encoded, row), self.name)
         return [one for one in seen if one is not None]
+
+    def _for_each(
+        self, images: Sequence[ImageLike | Seen], make: Callable[[Sequence[Seen], Sequence[int]], Sequence[Record]]
+    ) -> list[Record | ImageError]:
+        """What `make` makes of the pictures that can be used, given them and their places in the batch; errors keep
+        theirs."""
+        seen = self._see(images)
+        rows = [row for row, one in enumerate(seen) if isinstance(one, Seen)]
+        made = iter(make([one for one in seen if isinstance(one, Seen)], rows) if rows else ())
+        return [one if isinstance(one, ImageError) else next(made) for one in seen]
 
     def _describe(
         self, encoded: Sequence[Encoded], options: CaptionOptions
@@ -226,6 +385,18 @@ class Blip:
         return Tokenizer(self.checkpoint.vocabulary, bos=text.bos_token_id, eos=text.eos_token_id)
 
     @cached_property
+    def _texts(self) -> Texts:
+        return Texts(self.tokenizer, self.checkpoint.config.text)
+
+    def _text_vectors(self, texts: Sequence[str]) -> Mapping[str, NDArray[np.float32]]:
+        """The vector of each text, equal ones embedded once."""
+        different = list(dict.fromkeys(texts))
+        if not different:
+            return {}
+        read = [self._texts.alone(text) for text in different]
+        return dict(zip(different, matching.embed(self.engine, self._texts, read), strict=True))
+
+    @cached_property
     def _word_forms(self) -> list[Words]:
         """Singular and plural of each concept word, as tokens."""
         return [_forms(word, self.tokenizer) for word in self.checkpoint.config.vision.concept_words]
@@ -260,15 +431,39 @@ class Blip:
         ]
         return replace(best, alternatives=tuple(others))
 
+    def _answer(
+        self, found: Sequence[Hypothesis], question: Text, options: AskOptions, provenance: Provenance
+    ) -> Answer:
+        """Tokens to words; the first answer carries the others."""
+        totals = np.array([sum(one.token_scores) for one in found])
+        chances = np.exp(totals - np.logaddexp.reduce(totals)) if options.answers else np.exp(totals)
+        best, *others = [
+            Answer(
+                text=self.tokenizer.decode(one.tokens),
+                score=one.mean,
+                probability=float(chance),
+                tokens=one.tokens,
+                token_scores=one.token_scores,
+                flags=(*asking.flags(one), *question.flags),
+                provenance=provenance,
+            )
+            for one, chance in zip(found, chances, strict=True)
+        ]
+        return replace(best, alternatives=tuple(others))
+
     # What a record says of itself, and what is refused.
 
-    def _provenance(self, options: CaptionOptions, milliseconds: float) -> Provenance:
+    def _provenance(self, options: SearchOptions | None, start: float, results: int) -> Provenance:
+        """Of `results` records that were begun together at `start`."""
         engine = self.engine
+        milliseconds = (time.perf_counter() - start) * 1000 / results
         library = {"onnx": "onnxruntime", "torch": "torch"}[engine.name]
         versions = {"seesay": seesay.__version__, library: sys.modules[library].__version__}
         if self.revision:
             versions["checkpoint"] = self.revision
-        return Provenance(self.name, engine.precision, engine.name, asdict(options), versions, milliseconds)
+        return Provenance(
+            self.name, engine.precision, engine.name, asdict(options) if options else {}, versions, milliseconds
+        )
 
     def _own(self, seen: Seen) -> Seen:
         if seen.model != self.name:
@@ -280,16 +475,28 @@ class Blip:
     def _need(self, verb: str) -> None:
         if verb not in self.capabilities:
             raise CapabilityError(
-                f"{self.name} cannot {verb}", "Use a captioner, such as blip-base: see `seesay models`."
+                f"{self.name} cannot {verb}", f"Use a model that can, such as {ABLE[verb]}: see `seesay models`."
             )
 
 
-def _with_changes(options: CaptionOptions, changes: Mapping[str, object]) -> CaptionOptions:
-    known = {one.name for one in fields(CaptionOptions)}
+def _only(results: Sequence[Record | ImageError]) -> Record:
+    """The result of a batch of one; raises it where it is an error."""
+    [result] = results
+    if isinstance(result, ImageError):
+        raise result
+    return result
+
+
+def _check_pairs(images: Sequence[object], others: Sequence[object], what: str) -> None:
+    if isinstance(others, str) or len(images) != len(others):
+        raise UsageError(f"{len(images)} pictures and {len(others)} {what}", "Give one for each picture.")
+
+
+def _with_changes(options: Options, changes: Mapping[str, object]) -> Options:
+    known = {one.name for one in fields(options)}
     if unknown := sorted(changes.keys() - known):
-        raise UsageError(
-            f"No caption option is called {', '.join(unknown)}", f"Options are: {', '.join(sorted(known))}."
-        )
+        kind = "caption" if isinstance(options, CaptionOptions) else "question"
+        raise UsageError(f"No {kind} option is called {', '.join(unknown)}", f"Options: {', '.join(sorted(known))}.")
     return replace(options, **changes)  # type: ignore[arg-type]  # the options check their values themselves
 
 

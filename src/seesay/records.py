@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +49,64 @@ class Caption:
     def all(self) -> tuple[Caption, ...]:
         """This caption and its alternatives."""
         return (self, *self.alternatives)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How well a text and a picture belong together, by each of the model's two heads for that.
+
+    The first reads the text beside the picture and answers yes or no; the second compares two vectors that were made
+    apart, so it is the cheaper and the coarser one. `flags`: "shortened" says that the text was longer than the model
+    reads, and lost its end.
+    """
+
+    text: str
+    probability: float | None
+    """That they belong together (image-text matching, ITM); None where the model has no such head."""
+    similarity: float | None
+    """Cosine of their vectors (image-text contrast, ITC), -1 to 1; None where the model has none."""
+    provenance: Provenance | None = field(default=None, repr=False)
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model says to a question about a picture.
+
+    `score` is the mean log-probability of its tokens in nats, end token included, as a caption's is. `flags`: "empty",
+    "cut off", and "shortened", where the question was longer than the model reads, and lost its end.
+    """
+
+    text: str
+    score: float
+    probability: float | None
+    """Of this answer among those given to choose from, which add up to 1; of one that was written freely, among all
+    that could be written."""
+    tokens: tuple[int, ...] = ()
+    token_scores: tuple[float, ...] = ()
+    flags: tuple[str, ...] = ()
+    provenance: Provenance | None = field(default=None, repr=False)
+    alternatives: tuple[Answer, ...] = ()
+    """The other answers to choose from, or those that `count` asked for, best first."""
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def all(self) -> tuple[Answer, ...]:
+        """This answer and its alternatives."""
+        return (self, *self.alternatives)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """A picture or a text as a point of the space they share: `picture.vector @ text.vector` is their similarity.
+
+    `flags`: "shortened" says that the text was longer than the model reads, and lost its end.
+    """
+
+    vector: NDArray[np.float32] = field(repr=False)
+    """(projection,), of unit length."""
+    model: str
+    """Vectors of different models say nothing to each other."""
+    flags: tuple[str, ...] = ()
