@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -54,6 +55,46 @@ class Processes:
         said: Tensor = torch.tensor(value, dtype=torch.float64)
         dist.broadcast(said, src=0)
         return said.item()
+
+    def total(self, value: float) -> float:
+        """The sum over all processes."""
+        if self.count == 1:
+            return value
+        summed: Tensor = torch.tensor(value, dtype=torch.float64)
+        dist.all_reduce(summed)
+        return summed.item()
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Rows of all processes, the first's in front; each has as many. Gradients go back to where a row came from."""
+        if self.count == 1:
+            return rows
+        gathered: Tensor = _Gather.apply(rows, self)  # type: ignore[no-untyped-call]
+        return gathered
+
+    def gather_texts(self, texts: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+        """Texts as tokens, of all processes in their order."""
+        if self.count == 1:
+            return list(texts)
+        parts: list[list[Sequence[int]]] = [[] for _ in range(self.count)]
+        dist.all_gather_object(parts, list(texts))
+        return [text for part in parts for text in part]
+
+
+class _Gather(torch.autograd.Function):
+    """All rows for all; on the way back, each process gets what all others have to say to its own rows."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, processes: Processes) -> Tensor:
+        ctx.processes = processes
+        parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(processes.count)]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        summed = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(summed)
+        return summed.chunk(ctx.processes.count)[ctx.processes.rank], None
 
 
 @contextmanager
