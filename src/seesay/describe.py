@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 import seesay
 from seesay import asking, matching
@@ -23,7 +22,7 @@ from seesay.errors import CapabilityError, ImageError, UsageError
 from seesay.images import ImageLike, open_image, to_pixels
 from seesay.images.limits import DEFAULT_LIMITS, Limits
 from seesay.records import Answer, Caption, Embedding, Match, Provenance
-from seesay.texts import Text, Texts
+from seesay.texts import TextReader
 from seesay.tokenizer import Tokenizer
 
 CERTAIN = 0.35
@@ -207,21 +206,13 @@ class Blip:
         self._need("match")
         _check_pairs(images, texts, "lists of texts")
         start = time.perf_counter()
-        vectors = self._text_vectors([text for beside in texts for text in beside])
+        read = [[self._reader.read(text) for text in beside] for beside in texts]
 
         def match(seen: Sequence[Seen], rows: Sequence[int]) -> list[list[Match]]:
-            features = [one.encoded.features for one in seen]
-            beside = [[self._texts.beside_picture(text) for text in texts[row]] for row in rows]
-            chances = matching.match(self.engine, self._texts, features, beside)
-            pictures = self.engine.embed_image(np.concatenate(features))
+            beside = [read[row] for row in rows]
+            found = matching.match(self.engine, self._reader, [one.encoded.features for one in seen], beside)
             provenance = self._provenance(None, start, len(seen))
-            return [
-                [
-                    Match(text, float(chance), float(picture @ vectors[text]), provenance, read.flags)
-                    for text, read, chance in zip(texts[row], reads, found, strict=True)
-                ]
-                for row, picture, reads, found in zip(rows, pictures, beside, chances, strict=True)
-            ]
+            return [[replace(one, provenance=provenance) for one in matches] for matches in found]
 
         return self._for_each(images, match)
 
@@ -246,8 +237,9 @@ class Blip:
     def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
         """One batch of them."""
         self._need("embed")
-        vectors = self._text_vectors(texts)
-        return [Embedding(vectors[text], self.name, self._texts.alone(text).flags) for text in texts]
+        read = [self._reader.read(text) for text in texts]
+        vectors = matching.embed_texts(self.engine, self._reader, read)
+        return [Embedding(vectors[text], self.name, text.flags) for text in read]
 
     def ask(
         self, image: ImageLike | Seen, question: str, options: AskOptions | None = None, **changes: object
@@ -276,13 +268,13 @@ class Blip:
         _check_pairs(images, questions, "questions")
         start = time.perf_counter()
         options = _with_changes(options or AskOptions(), changes)
-        read = [self._texts.beside_picture(question) for question in questions]
+        read = [self._reader.read(question) for question in questions]
 
         def answer(seen: Sequence[Seen], rows: Sequence[int]) -> list[Answer]:
             features, asked = [one.encoded.features for one in seen], [read[row] for row in rows]
-            found = asking.answer(self.engine, self.tokenizer, self._texts, features, asked, options)
+            found = asking.answer(self.engine, self.tokenizer, self._reader, features, asked, options)
             provenance = self._provenance(options, start, len(seen))
-            return [self._answer(*one, options, provenance) for one in zip(found, asked, strict=True)]
+            return [_signed(one, provenance) for one in found]
 
         return self._for_each(images, answer)
 
@@ -385,16 +377,8 @@ class Blip:
         return Tokenizer(self.checkpoint.vocabulary, bos=text.bos_token_id, eos=text.eos_token_id)
 
     @cached_property
-    def _texts(self) -> Texts:
-        return Texts(self.tokenizer, self.checkpoint.config.text)
-
-    def _text_vectors(self, texts: Sequence[str]) -> Mapping[str, NDArray[np.float32]]:
-        """The vector of each text, equal ones embedded once."""
-        different = list(dict.fromkeys(texts))
-        if not different:
-            return {}
-        read = [self._texts.alone(text) for text in different]
-        return dict(zip(different, matching.embed(self.engine, self._texts, read), strict=True))
+    def _reader(self) -> TextReader:
+        return TextReader(self.tokenizer, self.checkpoint.config.text)
 
     @cached_property
     def _word_forms(self) -> list[Words]:
@@ -428,26 +412,6 @@ class Blip:
                 provenance=provenance,
             )
             for one in hypotheses
-        ]
-        return replace(best, alternatives=tuple(others))
-
-    def _answer(
-        self, found: Sequence[Hypothesis], question: Text, options: AskOptions, provenance: Provenance
-    ) -> Answer:
-        """Tokens to words; the first answer carries the others."""
-        totals = np.array([sum(one.token_scores) for one in found])
-        chances = np.exp(totals - np.logaddexp.reduce(totals)) if options.answers else np.exp(totals)
-        best, *others = [
-            Answer(
-                text=self.tokenizer.decode(one.tokens),
-                score=one.mean,
-                probability=float(chance),
-                tokens=one.tokens,
-                token_scores=one.token_scores,
-                flags=(*asking.flags(one), *question.flags),
-                provenance=provenance,
-            )
-            for one, chance in zip(found, chances, strict=True)
         ]
         return replace(best, alternatives=tuple(others))
 
@@ -485,6 +449,11 @@ def _only(results: Sequence[Record | ImageError]) -> Record:
     if isinstance(result, ImageError):
         raise result
     return result
+
+
+def _signed(answer: Answer, provenance: Provenance) -> Answer:
+    others = tuple(_signed(one, provenance) for one in answer.alternatives)
+    return replace(answer, provenance=provenance, alternatives=others)
 
 
 def _check_pairs(images: Sequence[object], others: Sequence[object], what: str) -> None:

@@ -1,33 +1,53 @@
-"""Do a text and a picture belong together? BLIP's two heads for that, and the vectors of one of them."""
+"""Do a text and a picture belong together? BLIP has two heads for that: one reads the text beside the picture (ITM),
+the other compares vectors that were made apart (ITC)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seesay.engine.base import Engine, Floats
-from seesay.texts import ROWS, Text, Texts, bundles
+from seesay.records import Match
+from seesay.texts import ROWS, Text, TextReader, bundles
 
 
-def match(engine: Engine, reader: Texts, features: Sequence[Floats], texts: Sequence[Sequence[Text]]) -> list[Floats]:
-    """For each picture the probability that each of its texts belongs to it (image-text matching, ITM).
+def match(
+    engine: Engine, reader: TextReader, features: Sequence[Floats], texts: Sequence[Sequence[Text]]
+) -> list[list[Match]]:
+    """Each picture with each of its own texts. features: (1, tokens, width) of each picture."""
+    probabilities = _probabilities(engine, reader, features, texts)
+    vectors = embed_texts(engine, reader, [text for beside in texts for text in beside])
+    pictures = engine.embed_image(np.concatenate(features))
+    return [
+        [
+            Match(text.text, float(probability), float(picture @ vectors[text]), flags=text.flags)
+            for text, probability in zip(beside, chances, strict=True)
+        ]
+        for picture, beside, chances in zip(pictures, texts, probabilities, strict=True)
+    ]
 
-    features: (1, tokens, width) of each picture. texts: those beside it, opened by [ENC].
-    """
-    places = [(picture, row) for picture, beside in enumerate(texts) for row in range(len(beside))]
-    found = [np.zeros(len(beside), np.float32) for beside in texts]
+
+def embed_texts(engine: Engine, reader: TextReader, texts: Sequence[Text]) -> Mapping[Text, Floats]:
+    """The unit vector (projection,) of each text; equal ones are embedded once."""
+    different = list(dict.fromkeys(texts))
+    parts = [different[start : start + ROWS] for start in range(0, len(different), ROWS)]
+    vectors = [vector for part in parts for vector in engine.embed_text(*reader.alone(part))]
+    return dict(zip(different, vectors, strict=True))
+
+
+def _probabilities(
+    engine: Engine, reader: TextReader, features: Sequence[Floats], texts: Sequence[Sequence[Text]]
+) -> list[NDArray[np.float64]]:
+    """For each picture the probability that each of its texts belongs to it."""
+    places = [(picture, place) for picture, beside in enumerate(texts) for place in range(len(beside))]
     pictures = [picture for picture, _ in places]
+    found = [np.zeros(len(beside)) for beside in texts]
     for call in bundles(pictures, [0] * len(places)):
         rows = [places[row] for one in call for row in one]
-        context = np.concatenate([features[pictures[one[0]]] for one in call])
-        logits = engine.match(*reader.rows([texts[picture][row] for picture, row in rows]), context)
-        for (picture, row), (no, yes) in zip(rows, logits.astype(np.float64), strict=True):
-            found[picture][row] = np.exp(-np.logaddexp(0, no - yes))  # softmax of two
+        ids, mask = reader.beside_pictures([texts[picture][place] for picture, place in rows])
+        logits = engine.match(ids, mask, np.concatenate([features[pictures[one[0]]] for one in call]))
+        for (picture, place), (no, yes) in zip(rows, logits.astype(np.float64), strict=True):
+            found[picture][place] = np.exp(-np.logaddexp(0, no - yes))  # the second of a softmax of two
     return found
-
-
-def embed(engine: Engine, reader: Texts, texts: Sequence[Text]) -> Floats:
-    """Unit vectors (texts, projection) of the contrastive head (ITC), of texts opened by [CLS]."""
-    parts = [texts[start : start + ROWS] for start in range(0, len(texts), ROWS)]
-    return np.concatenate([engine.embed_text(*reader.rows(part)) for part in parts])

@@ -1,7 +1,7 @@
 """Texts as the text encoder reads them: opened and closed by special tokens, cut to a length, several in one call.
 
-How a text opens says who reads it, as in the paper's code: [CLS] for the text alone (contrastive vectors), [ENC] for a
-text beside a picture (matching, questions).
+How a text opens says who reads it, as in the paper's code: [CLS] for a text alone (contrastive vectors), [ENC] for one
+beside a picture (matching, questions).
 """
 
 from __future__ import annotations
@@ -21,63 +21,58 @@ LONGEST = 35
 """Tokens of a text, special ones included: what the paper's code trains and evaluates with. Longer texts lose their
 end, and results say so ("shortened")."""
 ROWS = 128
-"""Texts in one call of the engine, at most: 35 tokens each beside a picture of 577 take about 100 MB a layer."""
+"""Texts in one call of the engine, at most: 128 of 35 tokens beside a picture of 577 have 125 MB of attention scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text as tokens, special ones included."""
+    """A text and its tokens, without special ones."""
 
+    text: str
     ids: tuple[int, ...]
-    shortened: bool
-    """It was longer than the encoder reads."""
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """What a result that comes of this text says of it."""
-        return ("shortened",) if self.shortened else ()
+    flags: tuple[str, ...] = ()
+    """For the result that comes of it: "shortened", where the text was longer than the encoder reads."""
 
 
-class Texts:
-    """Texts for one model's encoder."""
+class TextReader:
+    """Makes what a model's text encoder reads."""
 
     def __init__(self, tokenizer: Tokenizer, config: TextConfig) -> None:
         self._tokenizer = tokenizer
         self._config = config
-        self._longest = min(LONGEST, config.max_position_embeddings)
 
-    def alone(self, text: str) -> Text:
-        """For the unimodal encoder. Raises UsageError for a text without a word."""
-        return self._read(text, self._tokenizer.ids["[CLS]"])
+    def read(self, text: str) -> Text:
+        """The text's tokens, as many as the encoder reads. Raises UsageError for a text without a word."""
+        ids = self._tokenizer.encode(text)
+        if not ids:
+            raise UsageError(f"{text!r} holds no word", "Give some words.")
+        room = min(LONGEST, self._config.max_position_embeddings) - 2  # special tokens
+        return Text(text, tuple(ids[:room]), ("shortened",) if len(ids) > room else ())
 
-    def beside_picture(self, text: str) -> Text:
-        """For the image-grounded encoder. Raises UsageError for a text without a word."""
-        return self._read(text, self._config.enc_token_id)
+    def alone(self, texts: Sequence[Text]) -> tuple[Ints, Ints]:
+        """Ids and mask, (texts, tokens) both, for the encoder that sees no picture."""
+        return self._rows(texts, self._tokenizer.ids["[CLS]"])
 
-    def rows(self, texts: Sequence[Text]) -> tuple[Ints, Ints]:
-        """Ids and mask, (texts, tokens) both, padded at the end."""
-        length = max(len(text.ids) for text in texts)
-        ids = np.full((len(texts), length), self._config.pad_token_id)
+    def beside_pictures(self, texts: Sequence[Text]) -> tuple[Ints, Ints]:
+        """Ids and mask, (texts, tokens) both, for the encoder that looks at a picture meanwhile."""
+        return self._rows(texts, self._config.enc_token_id)
+
+    def _rows(self, texts: Sequence[Text], opening: int) -> tuple[Ints, Ints]:
+        ids = np.full((len(texts), 2 + max(len(text.ids) for text in texts)), self._config.pad_token_id)
         mask = np.zeros_like(ids)
         for row, text in enumerate(texts):
-            ids[row, : len(text.ids)] = text.ids
-            mask[row, : len(text.ids)] = 1
+            whole = [opening, *text.ids, self._tokenizer.eos]
+            ids[row, : len(whole)] = whole
+            mask[row, : len(whole)] = 1
         return ids, mask
-
-    def _read(self, text: str, opening: int) -> Text:
-        pieces = self._tokenizer.encode(text)
-        if not pieces:
-            raise UsageError(f"{text!r} holds no word", "Give some words.")
-        room = self._longest - 2
-        return Text((opening, *pieces[:room], self._tokenizer.eos), len(pieces) > room)
 
 
 def bundles(pictures: Sequence[int], kinds: Sequence[int], most: int = ROWS) -> Iterator[list[list[int]]]:
-    """Rows in groups that the engine reads in one call: of one kind, as many for each picture as for the others.
+    """Rows in groups that the engine reads in one call: of one kind, and as many for each picture as for the others.
 
-    pictures, kinds: (rows,), the picture that each row stands beside, and what only equals may share a call for, such
-    as a length. Yields for each call the rows of each of its pictures, at most `most` rows altogether; a picture whose
-    rows are more comes again.
+    pictures, kinds: (rows,), the picture that each row stands beside, and what rows must have in common to share a
+    call, such as a length. Yields for each call the rows of each of its pictures, at most `most` rows altogether; a
+    picture that has more comes again.
     """
     rows_of: dict[tuple[int, int], list[int]] = defaultdict(list)
     for row, key in enumerate(zip(pictures, kinds, strict=True)):
@@ -88,6 +83,6 @@ def bundles(pictures: Sequence[int], kinds: Sequence[int], most: int = ROWS) -> 
             part = rows[start : start + most]
             alike[kind, len(part)].append(part)
     for (_, each), parts in alike.items():
-        fit = max(1, most // each)
+        fit = most // each
         for start in range(0, len(parts), fit):
             yield parts[start : start + fit]
