@@ -7,22 +7,25 @@ step number, and what follows is bit for bit what would have followed.
 
 from __future__ import annotations
 
-import json
 import math
 import os
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seesay.blip.config import BlipConfig
 from seesay.blip.model import Blip
 from seesay.errors import ModelError
+from seesay.training.diagnostics import Alarm, Monitor
+from seesay.training.journal import Journal, plot
 from seesay.training.processes import Processes
 from seesay.training.recipe import Optimisation
 
@@ -36,12 +39,27 @@ class Step:
     loss: Tensor
     """Scalar, to be minimised; the losses of several processes add up to that of the whole batch."""
     figures: Mapping[str, float]
+    blame: Callable[[], Sequence[str]] = lambda: ()
+    """Names of the samples whose own loss is not finite; asked only where the step's is not."""
 
 
 Steps = Callable[[int], Iterator[Step]]
-"""A stage's steps from the given one on, each computed when it is asked for."""
+"""A stage's steps from the given one on, each computed when it is asked for; where a plan accumulates gradients, that
+many parts of each step, one after another."""
 Validate = Callable[[], Mapping[str, float]]
-"""Scores of the model as it is, among them "cider"."""
+"""Scores of the model as it is, among them the one that the stage is judged by."""
+
+
+class Stateful(Protocol):
+    """What an objective remembers from step to step, such as a queue: kept with the run's state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> object:
+        """Go on from there."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,12 @@ class Setting:
     processes: Processes
     show: Callable[[Status], None] = lambda status: None
     """Told after every step."""
+    tell: Callable[[Alarm], None] = lambda alarm: None
+    """Told of each alarm."""
+    device: str = "cpu"
+    """Where the model is, "cpu" or "cuda"."""
+    pictures: bool = False
+    """Draw `loss.png` at each validation, and write for TensorBoard."""
 
 
 @dataclass(slots=True)
@@ -73,7 +97,7 @@ class Progress:
 
     step: int = 0
     best: float = -math.inf
-    """CIDEr of the best validation so far."""
+    """Score of the best validation so far."""
     stale: int = 0
     """Validations since."""
     figures: dict[str, list[float]] = field(default_factory=dict)
@@ -112,37 +136,55 @@ class Average:
             parameter.data, self.weights[name] = self.weights[name], parameter.data
 
 
-def fit(setting: Setting, stage: str, model: Blip, plan: Optimisation, steps: Steps, validate: Validate) -> None:
+def fit(
+    setting: Setting,
+    stage: str,
+    model: Blip,
+    plan: Optimisation,
+    steps: Steps,
+    validate: Validate,
+    score: str = "cider",
+    memory: Mapping[str, Stateful] | None = None,
+    monitor: Monitor | None = None,
+) -> None:
     """Train the model and leave it with the averaged weights of the best validation, also in `weights.pt`.
 
     In the stage's folder: goes on from `state.pt` where a run was stopped, and loads the result where it had ended;
-    `log.jsonl` has a line of mean figures every `log_every` steps and one for each validation. `validate` sees the
-    averaged weights. Raises ModelError where numbers are no longer finite, naming the step and the weights.
+    `log.jsonl` has a line of mean figures every `log_every` steps and one for each validation and alarm. `validate`
+    sees the averaged weights; of what it says, `score` is what counts. `memory` is what else a resumed run must find
+    as it was. `monitor` hears all figures. Raises ModelError where numbers are no longer finite, naming the step, the
+    weights and the samples.
     """
     folder = setting.output / stage
     if not (folder / RESULT).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _Loop(setting, stage, model, plan).train(steps, validate)
+        _Loop(setting, stage, model, plan, score, memory or {}, monitor or Monitor(())).train(steps, validate)
     setting.processes.agree(0.0)  # the first may still be writing
     load_weights(model, folder / RESULT)
 
 
 class _Loop:
-    def __init__(self, setting: Setting, stage: str, model: Blip, plan: Optimisation) -> None:
-        self.setting, self.stage, self.folder, self.model, self.plan = (
-            setting,
-            stage,
-            setting.output / stage,
-            model,
-            plan,
-        )
+    def __init__(
+        self,
+        setting: Setting,
+        stage: str,
+        model: Blip,
+        plan: Optimisation,
+        score: str,
+        memory: Mapping[str, Stateful],
+        monitor: Monitor,
+    ) -> None:
+        self.setting, self.stage, self.folder = setting, stage, setting.output / stage
+        self.model, self.plan, self.score, self.memory, self.monitor = model, plan, score, memory, monitor
         self.parameters = list(trained(model).values())
         self.optimizer = torch.optim.AdamW(parameter_groups(model, plan), betas=(0.9, 0.98), foreach=True)
+        self.scaler = torch.amp.GradScaler(setting.device, enabled=plan.precision == "fp16")
         self.average = Average(model, plan.averaging)
         self.progress = Progress()
         if (self.folder / STATE).exists():
             self._resume()
-        self.log = _Log(self.folder / "log.jsonl", self.progress.step) if setting.processes.first else None
+        first = setting.processes.first
+        self.log = Journal(self.folder, self.progress.step, setting.pictures) if first else None
 
     def train(self, steps: Steps, validate: Validate) -> None:
         """All the steps that are left, then the result."""
@@ -152,6 +194,7 @@ class _Loop:
         began, first = time.monotonic(), progress.step
         while progress.step < plan.steps and progress.stale < plan.patience:
             figures = self._take(stream)
+            self._watch(figures)
             seconds = time.monotonic() - began
             if progress.step % plan.log_every == 0:
                 self._write_log(seconds)
@@ -162,7 +205,8 @@ class _Loop:
             left = (plan.steps - progress.step) * seconds / (progress.step - first)
             if self.setting.processes.first:
                 self.setting.show(Status(self.stage, progress.step, plan.steps, left, figures))
-        if self.setting.processes.first:
+        if self.log:
+            self.log.close()
             os.replace(self.folder / BEST, self.folder / RESULT)
             (self.folder / STATE).unlink(missing_ok=True)
 
@@ -172,41 +216,74 @@ class _Loop:
         rate = learning_rate(self.plan, progress.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        torch.manual_seed(_mixed(self.setting.seed, progress.step, self.setting.processes.rank))
-        with torch.autocast("cpu", torch.bfloat16):
-            step = next(stream)
-        step.loss.backward()  # type: ignore[no-untyped-call]
+        torch.manual_seed(mixed(self.setting.seed, progress.step, self.setting.processes.rank))
+        parts = []
+        for _ in range(self.plan.accumulate):
+            with autocast(self.setting.device, self.plan):
+                part = next(stream)
+            self.scaler.scale(part.loss).backward()  # type: ignore[no-untyped-call]
+            parts.append(part)
         self.setting.processes.sum_gradients(self.parameters)
-        self._clip()
-        self.optimizer.step()
+        self.scaler.unscale_(self.optimizer)
+        gradient = self._clip(parts)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update(self.model)
         progress.step += 1
-        for name, value in step.figures.items():
+        figures = {name: float(np.mean([part.figures[name] for part in parts])) for name in parts[0].figures}
+        for name, value in (figures | gradient).items():
             progress.figures.setdefault(name, []).append(value)
-        return step.figures
+        return figures
 
-    def _clip(self) -> None:
-        """Shorten the gradient to its largest norm. Raises ModelError where it has none."""
+    def _clip(self, parts: Sequence[Step]) -> dict[str, float]:
+        """Shorten the gradient to its largest norm; the figure of what it was. Raises ModelError where it has none.
+
+        In half precision a gradient may overflow: the scaler then leaves the step out and scales less.
+        """
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if not torch.isfinite(norm):  # asked before it is clipped, which would spread the damage to every weight
-            raise _not_finite(self.model, self.progress.step)
+            if self.scaler.is_enabled() and all(torch.isfinite(part.loss) for part in parts):
+                return {}
+            self._stop(parts)
         torch.nn.utils.clip_grads_with_norm_(self.parameters, self.plan.clip, norm)
+        return {"gradient": norm.item()}
+
+    def _stop(self, parts: Sequence[Step]) -> NoReturn:
+        """Tell what is not finite, and raise it."""
+        samples = [name for part in parts for name in part.blame()]
+        error = _not_finite(self.model, self.progress.step, samples)
+        self._alarm(Alarm("numbers are not finite", self.progress.step + 1, str(error), error.remedy))
+        raise error
+
+    def _watch(self, figures: Mapping[str, float]) -> None:
+        """Let the monitor hear of a step or a validation."""
+        rate = learning_rate(self.plan, self.progress.step - 1)
+        for alarm in self.monitor.observe(self.progress.step, {**figures, "learning_rate": rate}):
+            self._alarm(alarm)
+
+    def _alarm(self, alarm: Alarm) -> None:
+        if self.log:
+            self.log.write({"step": self.progress.step, "alarm": alarm.record()})
+            self.setting.tell(alarm)
 
     def _validate(self, validate: Validate) -> None:
         """Score the averaged weights, and keep them if they are the best so far."""
         progress = self.progress
-        cider = 0.0
+        score = 0.0
         if self.log:
             with self.average.applied(self.model):
                 scores = validate()
-            cider = scores["cider"]
+            score = scores[self.score]
             self.log.write({"step": progress.step, **scores})
-            if cider > progress.best:
+            if score > progress.best:
                 _write(self.folder / BEST, self.average.weights)
-        cider = self.setting.processes.agree(cider)
-        progress.stale = 0 if cider > progress.best else progress.stale + 1
-        progress.best = max(progress.best, cider)
+            self._watch(scores)
+            if self.setting.pictures:
+                plot(self.folder)
+        score = self.setting.processes.agree(score)
+        progress.stale = 0 if score > progress.best else progress.stale + 1
+        progress.best = max(progress.best, score)
 
     def _write_log(self, seconds: float) -> None:
         means = {name: float(np.mean(values)) for name, values in self.progress.figures.items()}
@@ -223,15 +300,28 @@ class _Loop:
             "count": self.average.count,
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
+            "scaler": self.scaler.state_dict(),
+            "memory": {name: one.state_dict() for name, one in self.memory.items()},
         }
         _write(self.folder / STATE, state)
 
     def _resume(self) -> None:
         state = _read(self.folder / STATE)
         load(self.model, state["weights"], self.folder / STATE)
-        self.average.weights, self.average.count = state["average"], state["count"]
+        self.average.weights = {name: weight.to(self.setting.device) for name, weight in state["average"].items()}
+        self.average.count = state["count"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+        for name, one in self.memory.items():
+            one.load_state_dict(state["memory"][name])
+
+
+def autocast(device: str, plan: Optimisation) -> torch.autocast:
+    """The arithmetic that a plan asks for."""
+    dtype = torch.float16 if plan.precision == "fp16" else torch.bfloat16
+    return torch.autocast(device, dtype, enabled=plan.precision != "fp32")
 
 
 def trained(model: Blip) -> dict[str, torch.nn.Parameter]:
@@ -248,20 +338,34 @@ def learning_rate(plan: Optimisation, step: int) -> float:
 
 
 def parameter_groups(model: Blip, plan: Optimisation) -> list[dict[str, Any]]:
-    """AdamW's groups: new matrices at the full rate; what came with the text tower, vectors and embeddings slower."""
-    fresh, brought, undecayed = [], [], []
+    """AdamW's groups: new matrices at the full rate; what came with the text tower, vectors and embeddings slower.
+
+    With a layer decay each group falls into several, one for each depth.
+    """
+    kinds = ((1.0, plan.weight_decay), (plan.pretrained, plan.weight_decay), (plan.pretrained, 0.0))
+    found: dict[tuple[int, int], list[torch.nn.Parameter]] = {}
     for name, parameter in trained(model).items():
         if parameter.ndim < 2 or "embedding" in name:
-            undecayed.append(parameter)
+            kind = 2
         elif name.startswith(("text_decoder.bert.", "text_encoder.")) and "crossattention" not in name:
-            brought.append(parameter)
+            kind = 1
         else:
-            fresh.append(parameter)
+            kind = 0
+        depth = layers_above(name, model.config) if plan.layer_decay < 1 else 0
+        found.setdefault((kind, depth), []).append(parameter)
     return [
-        {"params": fresh, "scale": 1.0, "weight_decay": plan.weight_decay},
-        {"params": brought, "scale": plan.pretrained, "weight_decay": plan.weight_decay},
-        {"params": undecayed, "scale": plan.pretrained, "weight_decay": 0.0},
+        {"params": found[kind, depth], "scale": scale * plan.layer_decay**depth, "weight_decay": decay}
+        for kind, depth in sorted(found)
+        for scale, decay in (kinds[kind],)
     ]
+
+
+def layers_above(name: str, config: BlipConfig) -> int:
+    """How deep in its tower a weight lies: 0 above the layers, 1 in the uppermost, most in the embeddings."""
+    layers = (config.vision if name.startswith("vision_model.") else config.text).num_hidden_layers
+    if layer := re.search(r"\.encoder\.layers?\.(\d+)\.", name):
+        return layers - int(layer[1])
+    return layers + 1 if ".embeddings." in name else 0
 
 
 def load_weights(model: Blip, path: Path) -> None:
@@ -279,22 +383,28 @@ def load(model: Blip, weights: Mapping[str, Tensor], path: Path) -> None:
             parameter.copy_(weights[name])
 
 
-def _mixed(*numbers: int) -> int:
+def mixed(*numbers: int) -> int:
     """One seed from several numbers, so that neighbours share nothing."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
-def _not_finite(model: Blip, step: int) -> ModelError:
+def _not_finite(model: Blip, step: int, samples: Sequence[str]) -> ModelError:
     names = [
         name
         for name, parameter in trained(model).items()
         if parameter.grad is not None and not torch.isfinite(parameter.grad).all()
     ]
-    some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    some = _some(names) or "no single weight, but their norm,"
+    by = f"; samples whose own loss is not: {_some(samples)}" if samples else ""
+    first = "Look at these samples; if they are sound, lower" if samples else "Lower"
     return ModelError(
-        f"Step {step + 1}: the gradients of {some or 'no single weight, but their norm,'} are not finite",
-        "Lower the learning rate, or lengthen the warm-up, and start again: the last state is from before this step.",
+        f"Step {step + 1}: the gradients of {some} are not finite{by}",
+        f"{first} the learning rate, or lengthen the warm-up, and start again: the last state is from before this step.",
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _write(path: Path, content: object) -> None:
@@ -313,17 +423,3 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:  # whatever the unpickler raises over a damaged file
         raise ModelError(f"{path} cannot be read ({error})", "Remove it: the stage then starts again.") from error
     return content
-
-
-class _Log:
-    """A line of JSON for each record. Lines of steps that a resumed run takes again are dropped."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self._path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]  # a kill may cut one
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-
-    def write(self, record: Mapping[str, float]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from seesay.errors import MissingExtra, UsageError
@@ -28,7 +29,7 @@ class DataRecipe:
     """Words; a shorter caption without a photograph is left out."""
 
     def __post_init__(self) -> None:
-        _positive(self, "views", "least_count", "longest_caption", "shortest_text")
+        positive(self, "views", "least_count", "longest_caption", "shortest_text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,8 @@ class ModelRecipe:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        _positive(self, "image_layers", "text_layers", "concept_tokens", "positions")
-        _share(self, "dropout")
+        positive(self, "image_layers", "text_layers", "concept_tokens", "positions")
+        share(self, "dropout")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +73,17 @@ class Optimisation:
     """Validations in a row without a better CIDEr after which the stage ends."""
     save_every: int = 150
     log_every: int = 25
+    accumulate: int = 1
+    """Parts that a batch is taken in, one after another, where it does not fit the memory."""
+    layer_decay: float = 1.0
+    """Factor on the learning rate from each layer to the one below it (arXiv 2003.10555), in both towers."""
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Arithmetic of the forward pass; weights and moments are float32. fp16 scales the loss."""
 
     def __post_init__(self) -> None:
-        _positive(self, "steps", "learning_rate", "clip", "patience", "save_every", "log_every")
-        _positive(self, "validate_every", "validate_images")
-        _share(self, "floor", "pretrained", "averaging", "weight_decay")
+        positive(self, "steps", "learning_rate", "clip", "patience", "save_every", "log_every")
+        positive(self, "validate_every", "validate_images", "accumulate", "layer_decay")
+        share(self, "floor", "pretrained", "averaging", "weight_decay", "layer_decay")
         if self.warm_up < 0:
             raise UsageError(f"warm_up is {self.warm_up}", "Give a number of steps, 0 or more.")
 
@@ -91,8 +98,8 @@ class Mixture:
     objects: float = 0.0
 
     def __post_init__(self) -> None:
-        _positive(self, "until")
-        _share(self, "photos", "objects")
+        positive(self, "until")
+        share(self, "photos", "objects")
         if self.photos + self.objects > 1:
             raise UsageError(f"photos and objects have {self.photos + self.objects} of the steps", "Give 1 at most.")
 
@@ -115,8 +122,8 @@ class LanguageStage:
     """Probability that a photograph's patches are hidden from the decoder, and as often its concepts."""
 
     def __post_init__(self) -> None:
-        _positive(self, "images", "captions_per_photo", "captions_per_object", "texts")
-        _share(self, "smoothing", "hide")
+        positive(self, "images", "captions_per_photo", "captions_per_object", "texts")
+        share(self, "smoothing", "hide")
         ends = [part.until for part in self.mixture]
         if ends != sorted(set(ends)) or ends[-1:] != [self.optimisation.steps]:
             raise UsageError(f"mixture ends at {ends}", "Let its parts follow one another up to the last step.")
@@ -144,8 +151,8 @@ class SelfCriticalStage:
     hide: float = 0.12
 
     def __post_init__(self) -> None:
-        _positive(self, "images", "longest", "objects", "captions_per_object", "texts")
-        _share(self, "objects_share", "texts_share", "language_weight", "smoothing", "hide")
+        positive(self, "images", "longest", "objects", "captions_per_object", "texts")
+        share(self, "objects_share", "texts_share", "language_weight", "smoothing", "hide")
         if self.objects_share + self.texts_share > 1:
             raise UsageError("objects_share and texts_share are more than 1 together", "Give smaller ones.")
         if self.samples < 2:
@@ -169,22 +176,27 @@ class Recipe:
 
 def read_recipe(path: Path) -> Recipe:
     """The run that a YAML file describes. Raises UsageError, which names the entry that cannot be used and its file."""
+    recipe: Recipe = section(Recipe, read_yaml(path), path)
+    return recipe
+
+
+def read_yaml(path: Path) -> object:
+    """What a YAML file holds. Raises UsageError where it cannot be read."""
     try:
         import yaml
     except ImportError as error:
         raise MissingExtra("Reading a recipe", "train") from error
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "Name one of recipes/.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not YAML: {error}", "See recipes/ for how a recipe looks.") from error
-    recipe: Recipe = _section(Recipe, content, path, "")
-    return recipe
+    return content
 
 
-def _section(kind: type[Any], content: object, path: Path, place: str) -> Any:
-    """A dataclass from a mapping whose entries are its fields, all the way down."""
+def section(kind: type[Any], content: object, path: Path, place: str = "") -> Any:
+    """A dataclass from a mapping whose entries are its fields, all the way down. Raises UsageError."""
     if not isinstance(content, Mapping):
         raise UsageError(f"{path}: {place or 'a recipe'} holds {content!r}", "Give a mapping of names to values.")
     hints, dot = get_type_hints(kind), f"{place}." if place else ""
@@ -203,8 +215,12 @@ def _section(kind: type[Any], content: object, path: Path, place: str) -> Any:
 
 def _value(kind: Any, value: object, path: Path, place: str) -> object:
     """One entry as its field wants it."""
+    if isinstance(kind, UnionType):  # an entry that may be left out, or be null
+        [kind] = [one for one in get_args(kind) if one is not NoneType]
+        if value is None:
+            return None
     if is_dataclass(kind):
-        return _section(kind, value, path, place)  # type: ignore[arg-type]  # a class, not an instance of one
+        return section(kind, value, path, place)  # type: ignore[arg-type]  # a class, not an instance of one
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise UsageError(f"{path}: {place} is {value!r}", f"Give one of: {', '.join(get_args(kind))}.")
@@ -218,18 +234,20 @@ def _value(kind: Any, value: object, path: Path, place: str) -> object:
         return path.parent / value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise UsageError(f"{path}: {place} is {value!r}", f"Give a value of type {kind.__name__}.")
     return value
 
 
-def _positive(section: object, *names: str) -> None:
+def positive(part: object, *names: str) -> None:
+    """Raise UsageError unless these fields of a section are above 0."""
     for name in names:
-        if not getattr(section, name) > 0:
-            raise UsageError(f"{name} is {getattr(section, name)}", "Give a number above 0.")
+        if not getattr(part, name) > 0:
+            raise UsageError(f"{name} is {getattr(part, name)}", "Give a number above 0.")
 
 
-def _share(section: object, *names: str) -> None:
+def share(part: object, *names: str) -> None:
+    """Raise UsageError unless these fields of a section lie between 0 and 1."""
     for name in names:
-        if not 0 <= getattr(section, name) <= 1:
-            raise UsageError(f"{name} is {getattr(section, name)}", "Give a number between 0 and 1.")
+        if not 0 <= getattr(part, name) <= 1:
+            raise UsageError(f"{name} is {getattr(part, name)}", "Give a number between 0 and 1.")
