@@ -21,7 +21,7 @@ LONGEST = 35
 """Tokens of a text, special ones included: what the paper's code trains and evaluates with. Longer texts lose their
 end, and results say so ("shortened")."""
 ROWS = 128
-"""Texts in one call of the engine, at most: 128 of 35 tokens beside a picture of 577 have 125 MB of attention scores."""
+"""Texts in one call of the engine, at most: 128 of 35 tokens beside a picture of 577 have 125 MB of scores."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,15 +191,18 @@ def _read_salesforce(path: Path, task: Task | None) -> Checkpoint:
     was tied to the decoder's, so head and embeddings part ways. As in its `load_checkpoint`, the head's matrix and bias
     win; where they differ from the encoder's, one model cannot be both, and the file is opened as a captioner.
     """
+    pickled = open_pickled(path)
     stored = {
         layout.from_salesforce(name): value
-        for name, value in open_pickled(path).items()
+        for name, value in pickled.items()
         if not any(re.fullmatch(pattern, name) for pattern in layout.SALESFORCE_HARMLESS)
     }
     for tied, twin in layout.TWINS.items():
         if twin in stored:
             stored[tied] = stored.pop(twin)
     config = _config_from_shapes(path, {name: value.shape for name, value in stored.items()})
+    if layout.SALESFORCE_TEMPERATURE in pickled:
+        config = replace(config, temperature=round(pickled[layout.SALESFORCE_TEMPERATURE].load().item(), 5))
     words = "embeddings.word_embeddings.weight"
     if config.task == "pretrain" and not _alike(stored[f"text_encoder.{words}"], stored[f"text_decoder.bert.{words}"]):
         task = task or "caption"

@@ -113,11 +113,16 @@ class BlipConfig:
     text: TextConfig = field(default_factory=TextConfig)
     projection_dim: int = 256
     """Width of the shared image-text space (Hugging Face: image_text_hidden_size)."""
+    temperature: float = 0.07
+    """What the contrastive loss divides similarities by; softmax(similarity / temperature) over texts is the model's
+    guess which of them is the picture's. Trained with the model; 0.07, where that begins, if a checkpoint has none."""
     image_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
 
     def __post_init__(self) -> None:
         _check_positive("whole", projection_dim=self.projection_dim)
+        if not 1e-4 <= self.temperature <= 10:
+            raise UsageError(f"A temperature of {self.temperature} is none of a contrastive loss", "It is near 0.07.")
         for name, values in (("image_mean", self.image_mean), ("image_std", self.image_std)):
             if len(values) != 3 or not all(isfinite(value) for value in values) or min(self.image_std) <= 0:
                 raise UsageError(f"{name}={values} cannot normalise three colours")

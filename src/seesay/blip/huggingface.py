@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import exp, log
 from typing import Any
 
 from seesay.blip.config import BlipConfig, Task, TextConfig, VisionConfig
@@ -20,6 +21,7 @@ ARCHITECTURES: dict[str, Task] = {
     "BlipForPreTraining": "pretrain",  # ours alone: transformers has no class for it
 }
 RESCALE = 1 / 255
+LOGIT_SCALE = -log(0.07)
 
 Json = Mapping[str, Any]
 
@@ -39,9 +41,11 @@ def config_from_json(config: Json, preprocessor: Json, task: Task | None = None)
             vision=vision,
             text=_text(config.get("text_config") or {}, vision.hidden_size),
             projection_dim=config.get("image_text_hidden_size", 256),
+            # Its name notwithstanding, the only place that Hugging Face's layout has for it; its own files say 2.6592.
+            temperature=round(exp(-config.get("logit_scale_init_value", LOGIT_SCALE)), 5),
             **_normalisation(preprocessor),
         )
-    except (UsageError, TypeError, ValueError, AttributeError) as error:
+    except (UsageError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise CheckpointError(f"config.json makes no BLIP: {error}", getattr(error, "remedy", "")) from error
 
 
@@ -59,6 +63,7 @@ def config_to_json(config: BlipConfig) -> dict[str, Any]:
         "architectures": [architecture],
         "model_type": "blip",
         "image_text_hidden_size": config.projection_dim,
+        "logit_scale_init_value": -log(config.temperature),
         "vision_config": {"model_type": "blip_vision_model", "hidden_act": "gelu", **vision},
         "text_config": {"model_type": "blip_text_model", "hidden_act": "gelu", "is_decoder": True, **text},
     }

@@ -30,11 +30,12 @@ HARMLESS = (
 )
 """Keys that a checkpoint may have beyond the layout, and why they are of no use."""
 
+SALESFORCE_TEMPERATURE = "temp"
 SALESFORCE_HARMLESS = (
     r".*\.position_ids",
     r"(visual_encoder|text_encoder|vision_proj|text_proj)_m\..*",  # momentum copies: targets while training
     r"(image|text|idx)_queue|queue_ptr|ptr_queue",  # negatives of the contrastive loss
-    r"temp",  # its temperature
+    SALESFORCE_TEMPERATURE,  # of that loss; it goes to the configuration
 )
 
 SALESFORCE_NAMES = (
