@@ -64,6 +64,14 @@ class Rows:
                 owners[place] = index
         return cls(*map(torch.from_numpy, (ids, targets, positions, owners)))
 
+    def to(self, device: torch.device) -> Rows:
+        """The same on another device."""
+        return Rows(*(part.to(device) for part in (self.ids, self.targets, self.positions, self.captions)))
+
+    def to(self, device: str) -> Rows:
+        """The same on another device."""
+        return Rows(*(part.to(device) for part in (self.ids, self.targets, self.positions, self.captions)))
+
     @property
     def seen(self) -> Tensor:
         """(R, T, T): which token may see which, those before it in its own caption."""
@@ -117,17 +125,17 @@ class Photos:
         self, images: int, per_image: int, config: TextConfig, start: int = 0, part: Part = WHOLE
     ) -> Iterator[PhotoBatch]:
         """Batches without end from the `start`-th on: every photograph once an epoch, in a new order and view."""
-        epoch_length = _epoch_length(len(self.names), images, "photographs")
+        epoch_length = batches_in_epoch(len(self.names), images, "photographs")
         shuffled = lru_cache(1)(lambda epoch: np.random.default_rng((self.seed, epoch)).permutation(len(self.names)))
         for index in count(start):
             epoch, place = divmod(index, epoch_length)
             rng = np.random.default_rng((self.seed, epoch, place))
             names = [self.names[i] for i in shuffled(epoch)[place * images : (place + 1) * images]]
             views = rng.integers(len(self.views), size=images).tolist()
-            captions = [_draw(rng, self.captions[name], per_image) for name in names]
-            mine = _part(images, part)
+            captions = [draw_captions(rng, self.captions[name], per_image) for name in names]
+            mine = part_of(images, part)
             chosen = [caption for each in captions[mine] for caption in each]
-            share = _tokens(chosen) / _tokens([caption for each in captions for caption in each])
+            share = count_tokens(chosen) / count_tokens([caption for each in captions for caption in each])
             maps = self.maps(names[mine], views[mine])
             yield PhotoBatch(tuple(names[mine]), maps, Rows.of(chosen, config, per_image), share)
 
@@ -154,17 +162,17 @@ class Captions:
 
     def batches(self, rows: int, config: TextConfig, start: int = 0, part: Part = WHOLE) -> Iterator[TextBatch]:
         """Batches without end from the `start`-th on; each has captions of like length, for less padding."""
-        epoch_length = _epoch_length(len(self.ids), rows, "captions")
+        epoch_length = batches_in_epoch(len(self.ids), rows, "captions")
         shuffled = lru_cache(1)(self._shuffle)
         for index in count(start):
             epoch, place = divmod(index, epoch_length)
             rng = np.random.default_rng((self.seed, epoch, place))
             picked = shuffled(epoch, rows)[place]
-            mine = _part(rows, part)
+            mine = part_of(rows, part)
             seen = np.stack([self.imagine(self.concepts[i], rng) for i in picked])[mine]  # (R, classes)
             likely = torch.from_numpy(seen @ self.words).topk(self.tokens)
             captions = [self.ids[i] for i in picked[mine]]
-            share = _tokens(captions) / _tokens([self.ids[i] for i in picked])
+            share = count_tokens(captions) / count_tokens([self.ids[i] for i in picked])
             yield TextBatch(likely.indices, likely.values, Rows.of(captions, config), share)
 
     def _shuffle(self, epoch: int, rows: int) -> NDArray[np.int64]:
@@ -192,20 +200,20 @@ class Captions:
         return seen
 
 
-def _draw(rng: np.random.Generator, captions: Sequence[list[int]], wanted: int) -> list[list[int]]:
+def draw_captions(rng: np.random.Generator, captions: Sequence[list[int]], wanted: int) -> list[list[int]]:
     """`wanted` captions, none twice before all were taken."""
     order = [i for _ in range(-(-wanted // len(captions))) for i in rng.permutation(len(captions))]
     return [captions[i] for i in order[:wanted]]
 
 
-def _epoch_length(present: int, batch: int, what: str) -> int:
+def batches_in_epoch(present: int, batch: int, what: str) -> int:
     """Full batches in an epoch, at least one."""
     if present < batch:
         raise UsageError(f"A batch of {batch} {what} cannot be drawn from {present}", "Use smaller ones or more data.")
     return present // batch
 
 
-def _part(size: int, part: Part) -> slice:
+def part_of(size: int, part: Part) -> slice:
     """Where the part of a batch of `size` lies."""
     index, parts = part
     if size % parts:
@@ -213,6 +221,6 @@ def _part(size: int, part: Part) -> slice:
     return slice(index * size // parts, (index + 1) * size // parts)
 
 
-def _tokens(captions: Sequence[Sequence[int]]) -> int:
+def count_tokens(captions: Sequence[Sequence[int]]) -> int:
     """Tokens to be predicted: those of the captions, and each one's end."""
     return sum(len(caption) + 1 for caption in captions)

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seesay.blip.config import BlipConfig
 from seesay.blip.model import Blip
@@ -50,18 +50,6 @@ Validate = Callable[[], Mapping[str, float]]
 """Scores of the model as it is, among them the one that the stage is judged by."""
 
 
-class Stateful(Protocol):
-    """What an objective remembers from step to step, such as a queue: kept with the run's state."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> object:
-        """Go on from there."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Status:
     """Where a stage stands, for a person who waits."""
@@ -89,6 +77,16 @@ class Setting:
     """Where the model is, "cpu" or "cuda"."""
     pictures: bool = False
     """Draw `loss.png` at each validation, and write for TensorBoard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What an objective has beside the model."""
+
+    module: nn.Module = field(default_factory=nn.Module)
+    """Kept with the run's state, such as queues; its parameters that require gradients are trained with the model's."""
+    follow: Callable[[], None] = lambda: None
+    """What it does after each step of the optimiser."""
 
 
 @dataclass(slots=True)
@@ -144,21 +142,20 @@ def fit(
     steps: Steps,
     validate: Validate,
     score: str = "cider",
-    memory: Mapping[str, Stateful] | None = None,
+    beside: Beside | None = None,
     monitor: Monitor | None = None,
 ) -> None:
     """Train the model and leave it with the averaged weights of the best validation, also in `weights.pt`.
 
     In the stage's folder: goes on from `state.pt` where a run was stopped, and loads the result where it had ended;
     `log.jsonl` has a line of mean figures every `log_every` steps and one for each validation and alarm. `validate`
-    sees the averaged weights; of what it says, `score` is what counts. `memory` is what else a resumed run must find
-    as it was. `monitor` hears all figures. Raises ModelError where numbers are no longer finite, naming the step, the
-    weights and the samples.
+    sees the averaged weights; of what it says, `score` is what counts. `monitor` hears all figures. Raises ModelError
+    where numbers are no longer finite, naming the step, the weights and the samples.
     """
     folder = setting.output / stage
     if not (folder / RESULT).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _Loop(setting, stage, model, plan, score, memory or {}, monitor or Monitor(())).train(steps, validate)
+        _Loop(setting, stage, model, plan, score, beside or Beside(), monitor or Monitor(())).train(steps, validate)
     setting.processes.agree(0.0)  # the first may still be writing
     load_weights(model, folder / RESULT)
 
@@ -171,13 +168,17 @@ class _Loop:
         model: Blip,
         plan: Optimisation,
         score: str,
-        memory: Mapping[str, Stateful],
+        beside: Beside,
         monitor: Monitor,
     ) -> None:
         self.setting, self.stage, self.folder = setting, stage, setting.output / stage
-        self.model, self.plan, self.score, self.memory, self.monitor = model, plan, score, memory, monitor
-        self.parameters = list(trained(model).values())
-        self.optimizer = torch.optim.AdamW(parameter_groups(model, plan), betas=(0.9, 0.98), foreach=True)
+        self.model, self.plan, self.score, self.beside, self.monitor = model, plan, score, beside, monitor
+        more = [parameter for parameter in beside.module.parameters() if parameter.requires_grad]
+        groups = parameter_groups(model, plan)
+        if more:
+            groups.append({"params": more, "scale": 1.0, "weight_decay": 0.0})
+        self.parameters = [*trained(model).values(), *more]
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), foreach=True)
         self.scaler = torch.amp.GradScaler(setting.device, enabled=plan.precision == "fp16")
         self.average = Average(model, plan.averaging)
         self.progress = Progress()
@@ -190,6 +191,8 @@ class _Loop:
         """All the steps that are left, then the result."""
         plan, progress = self.plan, self.progress
         self.model.train()
+        if plan.validate_first and not progress.step:
+            self._validate(validate)
         stream = steps(progress.step)
         began, first = time.monotonic(), progress.step
         while progress.step < plan.steps and progress.stale < plan.patience:
@@ -230,6 +233,7 @@ class _Loop:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update(self.model)
+        self.beside.follow()
         progress.step += 1
         figures = {name: float(np.mean([part.figures[name] for part in parts])) for name in parts[0].figures}
         for name, value in (figures | gradient).items():
@@ -301,7 +305,7 @@ class _Loop:
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
             "scaler": self.scaler.state_dict(),
-            "memory": {name: one.state_dict() for name, one in self.memory.items()},
+            "beside": self.beside.module.state_dict(),
         }
         _write(self.folder / STATE, state)
 
@@ -314,8 +318,7 @@ class _Loop:
         self.progress = Progress(**state["progress"])
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
-        for name, one in self.memory.items():
-            one.load_state_dict(state["memory"][name])
+        self.beside.module.load_state_dict(state.get("beside", {}))
 
 
 def autocast(device: str, plan: Optimisation) -> torch.autocast:
@@ -399,7 +402,7 @@ def _not_finite(model: Blip, step: int, samples: Sequence[str]) -> ModelError:
     first = "Look at these samples; if they are sound, lower" if samples else "Lower"
     return ModelError(
         f"Step {step + 1}: the gradients of {some} are not finite{by}",
-        f"{first} the learning rate, or lengthen the warm-up, and start again: the last state is from before this step.",
+        f"{first} the learning rate, or lengthen the warm-up, and start again: the last state is older than this step.",
     )
 
 

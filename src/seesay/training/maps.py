@@ -42,7 +42,7 @@ def write_views(folder: Path, images: Sequence[Path], count: int, config: BlipCo
     unreadable = folder / "unreadable.json"
     encoder = None
     missing = [view for view in range(count) if not (folder / f"view{view}.npy").exists()]
-    _check_space(folder, len(missing) * len(images) * config.vision.grid_side**2 * BACKBONE_WIDTH)
+    check_space(folder, len(missing) * len(images) * config.vision.grid_side**2 * BACKBONE_WIDTH)
     for view in missing:
         path = folder / f"view{view}.npy"
         encoder = encoder or MapEncoder(config.vision, {name: w.numpy() for name, w in image_weights().items()})
@@ -54,7 +54,7 @@ def write_views(folder: Path, images: Sequence[Path], count: int, config: BlipCo
     return set(json.loads(unreadable.read_text(encoding="utf-8")))
 
 
-def _check_space(folder: Path, needed: int) -> None:
+def check_space(folder: Path, needed: int) -> None:
     """Raise UsageError unless the disk has room: a mapped file that finds none kills the process."""
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -66,6 +66,8 @@ class Optimisation:
     """Largest norm of the gradient."""
     averaging: float = 0.998
     """Weights are averaged over the steps, each step's share shrinking by this factor a step."""
+    validate_first: bool = False
+    """Score the weights that the stage begins with, and keep them unless others are better."""
     validate_every: int = 300
     validate_images: int = 300
     """Photographs for each of the two scores, CIDEr and object naming; the result is scored on all."""
