@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,15 +18,27 @@ log = logging.getLogger("seesay.data")
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """Something asked about a picture."""
+
+    text: str
+    answers: Mapping[str, float] = field(default_factory=dict)
+    """Answer -> weight: the share of the people asked who gave it. Empty where a test set holds the answers back."""
+    question_id: int | None = None
+    """VQAv2's number for the question."""
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A picture and what is known of it.
 
     `name` is what results and references call it: the file's name, with its folder where the format has one. `image`
-    is a file, the bytes of one, or None where the reader was given no folder of images (captions as references).
+    is a file, the bytes of one, an http(s) address, or None where the reader was given no folder of images (captions as
+    references).
     """
 
     name: str
-    image: Path | bytes | None
+    image: Path | bytes | str | None = field(repr=False)
     captions: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     """Kinds of object in the picture."""
@@ -35,6 +47,11 @@ class Example:
     """COCO's number for the picture."""
     wordnet_id: str | None = None
     """ImageNet's name for the class: "n" and the offset of a WordNet 3.0 noun."""
+    questions: tuple[Question, ...] = ()
+    extra: Mapping[str, object] = field(default_factory=dict)
+    """What else the format says of it, by its own names: "url", "width", "license"."""
+    place: str = field(default="", compare=False)
+    """Where it stands, for messages: "train.jsonl:12", "shard-003.tar/000123.jpg"."""
 
 
 def log_broken(error: DataError) -> None:

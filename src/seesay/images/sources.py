@@ -5,13 +5,12 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-import posixpath
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from io import BufferedReader, FileIO
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -21,13 +20,10 @@ from seesay.images.formats import EXTENSIONS, SNIFFED, sniff
 from seesay.images.limits import DEFAULT_LIMITS, Limits
 from seesay.images.reading import is_address, is_inline, read_bytes
 from seesay.images.tables import TABLES, cells
+from seesay.images.tars import TARS, members
 
 if TYPE_CHECKING:
-    from tarfile import TarFile, TarInfo
-
     from PIL.Image import Image
-
-TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,30 +214,19 @@ class _Expansion:
             yield failing(pattern, ImageNotFound(f"no picture matches {pattern}", "check the pattern"))
 
     def _tar(self, path: str) -> Iterator[Picture]:
-        import tarfile
-        from lzma import LZMAError
-        from zlib import error as ZlibError  # it is an exception
-
         try:
-            # As a stream: nothing is kept of members that were passed.
-            with _Finite(path) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
-                while (member := tar.next()) is not None:
-                    tar.members.clear()  # type: ignore[attr-defined]  # TarFile remembers each header until it closes
-                    name = posixpath.normpath(member.name)  # `tar c .` writes ./000.jpg
-                    if member.isfile() and _is_picture_name(name):
-                        yield self._member(tar, member, f"{path}/{name}")
-        except (tarfile.TarError, OSError, EOFError, ZlibError, LZMAError) as error:
-            message = f"truncated or damaged tar {path} ({error})"
-            yield failing(path, ImageUnreadable(message, "copy or download it again; what came before is good"))
+            for name, size, read in members(path):
+                if _is_picture_name(name):
+                    yield self._member(f"{path}/{name}", size, read)
+        except ImageError as error:
+            yield failing(path, error)
 
-    def _member(self, tar: TarFile, member: TarInfo, name: str) -> Picture:
+    def _member(self, name: str, size: int, read: Callable[[], bytes]) -> Picture:
         try:
-            self.limits.check_bytes(member.size)
+            self.limits.check_bytes(size)
         except ImageError as error:
             return failing(name, error)
-        file = tar.extractfile(member)
-        assert file is not None  # only links and folders have none
-        return self._held(file.read(), name)
+        return self._held(read(), name)
 
     def _table(self, path: Path, column: str | None) -> Iterator[Picture]:
         for place, value in cells(path, column, self.limits):
@@ -269,23 +254,6 @@ class _Expansion:
             case _:
                 message = f"{place} holds a {type(value).__name__}, not a picture"
                 return failing(place, ImageUnreadable(message, "store a path, an address, base64 or bytes"))
-
-
-class _Finite(FileIO):
-    """A file that raises EOFError once it has been read a hundred times past its end.
-
-    tarfile passes over a member by reading as many blocks as its header states, also past the end of the file: one
-    damaged or forged size would keep it busy for years.
-    """
-
-    _patience = 100
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(size)
-        self._patience -= not data
-        if self._patience < 0:
-            raise EOFError("it ends within a member")
-        return data
 
 
 def _is_picture_name(path: str) -> bool:

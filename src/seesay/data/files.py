@@ -1,0 +1,103 @@
+"""Files that appear whole or not at all, and the journal by which a killed run knows what it had done."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from seesay.errors import DataError, UsageError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A full disk or a forbidden folder as a DataError that says so."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "choose a folder you may write to, with room on its disk"
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})", remedy) from error
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes its place, on the disk for good, when the block ends; by an exception, never."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing(path):
+        try:
+            with partial.open("wb") as file:
+                yield file
+                settle(file)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def settle(file: BinaryIO) -> None:
+    """Wait until the file's bytes are on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+class Journal:
+    """Lines of JSON, each appended and flushed; a torn last one is cut off when it is opened again.
+
+    For this process alone until it is closed, except on Windows.
+    """
+
+    def __init__(self, path: Path, resume: bool) -> None:
+        """Raises UsageError where it is there already, and going on was not asked for, or another process writes it."""
+        if path.exists() and not resume:
+            raise UsageError(
+                f"{path}: an earlier run was stopped before it was done",
+                "go on with it (resume), or delete it and what it had written",
+            )
+        self.path = path
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+        _lock(self._file, path)
+        self.last: Any = None
+        """The value of the last whole line; None in a new journal."""
+        end, line = 0, b"null"
+        self._file.seek(0)
+        for each in self._file:
+            if not each.endswith(b"\n"):
+                break
+            end, line = end + len(each), each
+        self._file.truncate(end)
+        self.last = json.loads(line)
+
+    def append(self, line: str) -> None:
+        with writing(self.path):
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+
+    def lines(self) -> Iterator[Any]:
+        """The values of all lines, from the first."""
+        self._file.flush()
+        with self.path.open("rb") as file:
+            yield from map(json.loads, file)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def delete(self) -> None:
+        """The output is complete."""
+        self.path.unlink()
+        self.close()
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Windows
+        pass
+    except OSError as error:
+        file.close()
+        raise UsageError(f"{path}: another process is writing", "wait for it, or name another output") from error
