@@ -68,10 +68,6 @@ class Rows:
         """The same on another device."""
         return Rows(*(part.to(device) for part in (self.ids, self.targets, self.positions, self.captions)))
 
-    def to(self, device: str) -> Rows:
-        """The same on another device."""
-        return Rows(*(part.to(device) for part in (self.ids, self.targets, self.positions, self.captions)))
-
     @property
     def seen(self) -> Tensor:
         """(R, T, T): which token may see which, those before it in its own caption."""
