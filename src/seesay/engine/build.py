@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 
 from seesay.blip.config import BACKBONE_WIDTH, LITE2_STAGES, BlipConfig, TextConfig, VisionConfig
-from seesay.engine.attention import Stored, attend, attend_stored, query_gains, store
+from seesay.engine.attention import Stored, attend, attend_stored, in_bytes, query_gains, store, store_bytes
 from seesay.engine.base import Floats
 from seesay.engine.graph import CONTRIB, Graph, Value
 
@@ -102,7 +102,7 @@ def _vision_layer(graph: Graph, states: Value, vision: VisionConfig, weights: Br
     attention, heads = weights.under("self_attn"), vision.num_attention_heads
     pairs = _queries_keys_values(attention, weights.under("layer_norm1"), heads)
     queries, keys, values = graph.linears(_plain_norm(graph, states, vision), pairs)
-    mixed = attend(graph, queries, keys, values, heads, vision.hidden_size)
+    mixed = attend(graph, queries, keys, values, heads, (1 + vision.grid_side**2, vision.hidden_size))
     states = graph.op("Add", states, _linear(graph, mixed, attention.under("projection")))
     wide = graph.linear(
         _plain_norm(graph, states, vision), *_folded(weights.under("mlp.fc1"), weights.under("layer_norm2"))
@@ -223,8 +223,12 @@ def _concepts(graph: Graph, cells: Value, vision: VisionConfig, weights: Branch)
 # ------------------------------------------------------------------------------------------------ features -> context
 
 
-def context_graph(graph: Graph, text: TextConfig, weights: Branch, norm: Branch) -> None:
-    """features (B, N, D) -> for each layer, cross-attention keys and values as `attention.store` makes them.
+QUESTION_TOKENS = 35
+"""What an answer is written from: a question, of which the paper's code reads that many tokens at most."""
+
+
+def context_graph(graph: Graph, text: TextConfig, tokens: int, weights: Branch, norm: Branch) -> None:
+    """features (B, N, D) -> for each layer, cross-attention keys and values as `attention` stores `tokens` of them.
 
     `norm` is the LayerNorm that made the features: its gain and bias are taken out again before features are rounded
     to bytes, for the reason in `_folded`.
@@ -238,21 +242,27 @@ def context_graph(graph: Graph, text: TextConfig, weights: Branch, norm: Branch)
     pairs: list[tuple[Floats, Floats | None]] = []
     for i in range(text.num_hidden_layers):
         layer = weights.under(f"encoder.layer.{i}.crossattention.self")
-        keys, values = layer["key.weight"], layer["value.weight"]
-        gains = query_gains(layer["query.weight"], keys)
-        pairs += [(keys * gain / gains[:, None], None), (values * gain, layer["value.bias"] + values @ offset)]
+        key, value = layer["key.weight"], layer["value.weight"]
+        gains = query_gains(layer["query.weight"], key)
+        pairs += [(key * gain / gains[:, None], None), (value * gain, layer["value.bias"] + value @ offset)]
     flat = graph.linears(features, pairs)
     for i in range(text.num_hidden_layers):
-        stored = store(graph, flat[2 * i], flat[2 * i + 1], text.num_attention_heads, text.hidden_size)
-        for part, shape, kind in _context_parts(graph, text):
+        keys, values = flat[2 * i : 2 * i + 2]
+        if in_bytes(graph, tokens):
+            stored = store_bytes(graph, keys, values, text.num_attention_heads, text.hidden_size)
+        else:
+            stored = store(graph, keys, values, text.num_attention_heads)
+        for part, shape, kind in _context_parts(graph, text, tokens):
             graph.output(getattr(stored, part), f"context.{i}.{part}", shape, kind)
 
 
-def _context_parts(graph: Graph, text: TextConfig) -> list[tuple[str, tuple[int | str, ...], type[np.generic]]]:
-    """Name, shape and type of what one layer's cross-attention reads."""
+def _context_parts(
+    graph: Graph, text: TextConfig, tokens: int
+) -> list[tuple[str, tuple[int | str, ...], type[np.generic]]]:
+    """Name, shape and type of what one layer's cross-attention over `tokens` reads."""
     heads, width = text.num_attention_heads, text.hidden_size // text.num_attention_heads
     rows = ("images", heads, "features", width)
-    if graph.precision == "fp32":
+    if not in_bytes(graph, tokens):
         return [("keys", rows, np.float32), ("values", rows, np.float32)]
     return [
         ("keys", ("images", heads, width, "features"), np.int8),
@@ -273,7 +283,7 @@ def _bounded_gain(norm: Branch) -> Floats:
 # ------------------------------------------------------------------------------- tokens, cache, context -> next token
 
 
-def decoder_graph(graph: Graph, text: TextConfig, weights: Branch) -> None:
+def decoder_graph(graph: Graph, text: TextConfig, context_tokens: int, weights: Branch) -> None:
     """One step of S tokens an image: a prompt that is read at once, or the newest token of each of S beams.
 
     ids (B, S), positions (S,), mask (B, 1, S, T + S) added to scores, wanted (n,): which of the S positions get
@@ -291,7 +301,7 @@ def decoder_graph(graph: Graph, text: TextConfig, weights: Branch) -> None:
     for i in range(text.num_hidden_layers):
         layer = bert.under(f"encoder.layer.{i}")
         states = _self_attention(graph, states, mask, text, layer.under("attention"), cached=i)
-        states = _cross_attention(graph, states, i, text, layer.under("crossattention"))
+        states = _cross_attention(graph, states, i, text, context_tokens, layer.under("crossattention"))
         states = _feed_forward(graph, states, text, layer)
     states = graph.op("Gather", states, wanted, axis=1)
     head = weights.under("cls.predictions")
@@ -336,7 +346,13 @@ def _self_attention(
 
 
 def _cross_attention(
-    graph: Graph, states: Value, layer: int, text: TextConfig, weights: Branch, many: bool = False
+    graph: Graph,
+    states: Value,
+    layer: int,
+    text: TextConfig,
+    context_tokens: int,
+    weights: Branch,
+    many: bool = False,
 ) -> Value:
     """Attention from tokens (B, S, D) to the context of their image; with residual and LayerNorm.
 
@@ -347,7 +363,8 @@ def _cross_attention(
     gains = query_gains(inner["query.weight"], inner["key.weight"]) * (text.hidden_size // heads) ** -0.5
     queries = graph.linear(states, inner["query.weight"] * gains[:, None], inner["query.bias"] * gains)
     parts = {
-        part: graph.input(f"context.{layer}.{part}", shape, kind) for part, shape, kind in _context_parts(graph, text)
+        part: graph.input(f"context.{layer}.{part}", shape, kind)
+        for part, shape, kind in _context_parts(graph, text, context_tokens)
     }
     if many:
         images = graph.op("Shape", parts["keys"], start=0, end=1)
@@ -370,7 +387,7 @@ def _feed_forward(graph: Graph, states: Value, text: TextConfig, weights: Branch
 def reader_graph(graph: Graph, config: BlipConfig, weights: Branch) -> None:
     """The image-grounded encoder, of R = B * k texts: ids (R, T), positions (T,), mask (R, 1, T, T) added to scores,
     context.* of B images -> states (R, T, D), and match (R, 2), logits of [no match, match], where it has that head."""
-    states = _encoded_text(graph, config.text, weights.under("text_encoder"), grounded=True)
+    states = _encoded_text(graph, config.text, weights.under("text_encoder"), config.vision.tokens)
     if config.task in ("match", "pretrain"):
         graph.output(_float_linear(graph, _first(graph, states), weights.under("itm_head")), "match", ("rows", 2))
     graph.output(states, "states", ("rows", "tokens", config.text.hidden_size))
@@ -378,7 +395,7 @@ def reader_graph(graph: Graph, config: BlipConfig, weights: Branch) -> None:
 
 def text_embedding_graph(graph: Graph, config: BlipConfig, weights: Branch) -> None:
     """The unimodal encoder: ids (R, T), positions (T,), mask (R, 1, T, T) -> embedding (R, projection), normalised."""
-    states = _encoded_text(graph, config.text, weights.under("text_encoder"), grounded=False)
+    states = _encoded_text(graph, config.text, weights.under("text_encoder"))
     _output_embedding(graph, states, config, weights.under("text_proj"))
 
 
@@ -388,7 +405,8 @@ def image_embedding_graph(graph: Graph, config: BlipConfig, weights: Branch) -> 
     _output_embedding(graph, features, config, weights.under("vision_proj"))
 
 
-def _encoded_text(graph: Graph, text: TextConfig, weights: Branch, grounded: bool) -> Value:
+def _encoded_text(graph: Graph, text: TextConfig, weights: Branch, context_tokens: int = 0) -> Value:
+    """States (R, T, D) of texts by themselves, or beside so many tokens of an image."""
     ids = graph.input("ids", ("rows", "tokens"), np.int64)
     mask = graph.input("mask", ("rows", 1, "tokens", "tokens"))
     positions = graph.input("positions", ("tokens",), np.int64)
@@ -396,8 +414,9 @@ def _encoded_text(graph: Graph, text: TextConfig, weights: Branch, grounded: boo
     for i in range(text.num_hidden_layers):
         layer = weights.under(f"encoder.layer.{i}")
         states = _self_attention(graph, states, mask, text, layer.under("attention"))
-        if grounded:
-            states = _cross_attention(graph, states, i, text, layer.under("crossattention"), many=True)
+        if context_tokens:
+            cross = layer.under("crossattention")
+            states = _cross_attention(graph, states, i, text, context_tokens, cross, many=True)
         states = _feed_forward(graph, states, text, layer)
     return states
 
@@ -427,12 +446,13 @@ def write_graphs(
     weights, text = Branch(tensors), config.text
     image_norm = weights.under("vision_model.post_layernorm")
     encoder, decoder = weights.under("text_encoder"), weights.under("text_decoder")
+    seen = config.vision.tokens
     writers: dict[str, Callable[[Graph], None]] = {"image": lambda graph: image_graph(graph, config, weights)}
     if config.task in ("caption", "pretrain"):
-        writers["context"] = lambda graph: context_graph(graph, text, decoder.under("bert"), image_norm)
-        writers["decoder"] = lambda graph: decoder_graph(graph, text, decoder)
+        writers["context"] = lambda graph: context_graph(graph, text, seen, decoder.under("bert"), image_norm)
+        writers["decoder"] = lambda graph: decoder_graph(graph, text, seen, decoder)
     if config.task in ("match", "answer", "pretrain"):
-        writers["reader_context"] = lambda graph: context_graph(graph, text, encoder, image_norm)
+        writers["reader_context"] = lambda graph: context_graph(graph, text, seen, encoder, image_norm)
         writers["reader"] = lambda graph: reader_graph(graph, config, weights)
     if config.task in ("match", "pretrain"):
         writers["text_embedding"] = lambda graph: text_embedding_graph(graph, config, weights)
@@ -441,8 +461,9 @@ def write_graphs(
         answer = replace(text, encoder_hidden_size=text.hidden_size)
         last = f"encoder.layer.{text.num_hidden_layers - 1}.output" if text.num_hidden_layers else "embeddings"
         norm = encoder.under(f"{last}.LayerNorm")
-        writers["context"] = lambda graph: context_graph(graph, answer, decoder.under("bert"), norm)
-        writers["decoder"] = lambda graph: decoder_graph(graph, answer, decoder)
+        bert, asked = decoder.under("bert"), QUESTION_TOKENS
+        writers["context"] = lambda graph: context_graph(graph, answer, asked, bert, norm)
+        writers["decoder"] = lambda graph: decoder_graph(graph, answer, asked, decoder)
     for name, write in writers.items():
         with Graph(folder, name, precision, weight_bits) as graph:
             write(graph)

@@ -177,6 +177,7 @@ class OnnxSession:
         names = [output.name for output in context_graph.get_outputs()]
         features = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(context, np.float32))
         self._context = dict(zip(names, context_graph.run_with_ort_values(names, {"features": features}), strict=True))
+        self._outputs = [output.name for output in decoder.get_outputs()]
         self._past = _empty_cache(decoder, images)
         self._live: NDArray[np.intp] = np.arange(images)  # images still wanted, among those carried
         self._carried = images
@@ -227,10 +228,8 @@ class OnnxSession:
         mask = np.where(seen, np.float32(0), np.float32(_HIDDEN))[:, None]
         fed = {"ids": ids, "positions": positions, "mask": mask, "wanted": wanted}
         inputs = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in fed.items()}
-        names = [output.name for output in self._decoder.get_outputs()]
-        found = dict(
-            zip(names, self._decoder.run_with_ort_values(names, inputs | self._context | self._past), strict=True)
-        )
+        given = self._decoder.run_with_ort_values(self._outputs, inputs | self._context | self._past)
+        found = dict(zip(self._outputs, given, strict=True))
         logits: Floats = found.pop("logits").numpy()
         self._past = {name.replace("present", "past"): value for name, value in found.items()}
         return logits
