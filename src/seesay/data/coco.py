@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from seesay.data.example import Example, Report, check_folder, locate, log_broken, read_json
+from seesay.data.fields import to_example
+from seesay.data.files import whole
 from seesay.errors import DataError
 
 CHECK_FORMAT = "compare the file with its format's description, or download it again"
@@ -28,27 +30,32 @@ def read_coco(
     COCO itself has neither splits nor objects there; where a file's images have `split` and `objects`, they are kept,
     and `splits` takes only the images of those. Broken images and annotations are reported and skipped.
     """
+    return coco_examples(annotations, read_json(annotations), images, splits, report)
+
+
+def coco_examples(
+    annotations: Path, document: dict[str, Any], images: Path | None, splits: AbstractSet[str] | None, report: Report
+) -> Iterator[Example]:
+    """As `read_coco`, of a file whose JSON was read."""
     if images:
         check_folder(images)
-    document = read_json(annotations)
-    captions = _captions_by_image(_rows(annotations, document, "annotations"), report)
+    captions = _captions_by_image(rows_of(annotations, document, "annotations"), report)
     listed: set[int] = set()
-    for place, row in _rows(annotations, document, "images"):
+    for place, row in rows_of(annotations, document, "images"):
         try:
-            image_id, name = _field(row, "id", int, place), _field(row, "file_name", str, place)
+            image_id, name = value_of(row, "id", int, place), value_of(row, "file_name", str, place)
             if image_id in listed:
                 raise DataError(f"{place}: a second image with id {image_id}", CHECK_FORMAT)
             listed.add(image_id)
-            split = _field(row, "split", str, place) if "split" in row else None
+            split = value_of(row, "split", str, place) if "split" in row else None
             if splits is not None and split not in splits:
                 continue
-            labels = _field(row, "objects", list, place) if "objects" in row else []
-            example = Example(
-                name,
-                locate(images, name, place),
-                tuple(captions.get(image_id, ())),
-                labels=tuple(map(str, labels)),
-                split=split,
+            if "objects" in row:
+                value_of(row, "objects", list, place)
+            rest = {key: value for key, value in row.items() if key not in ("id", "file_name")}
+            example = replace(
+                to_example(rest, name, locate(images, name, place), place),
+                captions=tuple(captions.get(image_id, ())),
                 image_id=image_id,
             )
         except DataError as error:
@@ -63,7 +70,7 @@ def _captions_by_image(rows: Iterator[tuple[str, Any]], report: Report) -> dict[
     captions: dict[int, list[str]] = {}
     for place, row in rows:
         try:
-            captions.setdefault(_field(row, "image_id", int, place), []).append(_text(row, "caption", place))
+            captions.setdefault(value_of(row, "image_id", int, place), []).append(_text(row, "caption", place))
         except DataError as error:
             report(error)
     return captions
@@ -80,23 +87,31 @@ def read_karpathy(
     Training on COCO usually takes {"train", "restval"}. `name` is `filepath/filename`, or `filename` alone where the
     file has no folders. Broken images are reported and skipped.
     """
+    return karpathy_examples(path, read_json(path), images, splits, report)
+
+
+def karpathy_examples(
+    path: Path, document: dict[str, Any], images: Path | None, splits: AbstractSet[str] | None, report: Report
+) -> Iterator[Example]:
+    """As `read_karpathy`, of a file whose JSON was read."""
     if images:
         check_folder(images)
-    for place, row in _rows(path, read_json(path), "images"):
+    for place, row in rows_of(path, document, "images"):
         try:
-            split = _field(row, "split", str, place)
+            split = value_of(row, "split", str, place)
             if splits is not None and split not in splits:
                 continue
-            name = _field(row, "filename", str, place)
+            name = value_of(row, "filename", str, place)
             if "filepath" in row:
-                name = f"{_field(row, 'filepath', str, place)}/{name}"
-            sentences = _field(row, "sentences", list, place)
+                name = f"{value_of(row, 'filepath', str, place)}/{name}"
+            sentences = value_of(row, "sentences", list, place)
             example = Example(
                 name,
                 locate(images, name, place),
                 tuple(_text(sentence, "raw", f"{place}.sentences[{i}]") for i, sentence in enumerate(sentences)),
                 split=split,
-                image_id=_field(row, "cocoid", int, place) if "cocoid" in row else None,
+                image_id=value_of(row, "cocoid", int, place) if "cocoid" in row else None,
+                place=place,
             )
         except DataError as error:
             report(error)
@@ -107,17 +122,11 @@ def read_karpathy(
 def write_coco_results(path: Path, results: Mapping[int, str]) -> None:
     """Writes image id -> caption as the results file that COCO's evaluation and server read, whole or not at all."""
     rows = [{"image_id": image_id, "caption": caption} for image_id, caption in results.items()]
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(json.dumps(rows, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})", "choose a folder you may write to") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(path) as file:
+        file.write(json.dumps(rows, ensure_ascii=False).encode() + b"\n")
 
 
-def _rows(path: Path, document: dict[str, Any], key: str) -> Iterator[tuple[str, Any]]:
+def rows_of(path: Path, document: dict[str, Any], key: str) -> Iterator[tuple[str, Any]]:
     """The list under `key`, each entry with its place, as in `captions.json: images[3]`."""
     rows = document.get(key)
     if not isinstance(rows, list):
@@ -125,7 +134,7 @@ def _rows(path: Path, document: dict[str, Any], key: str) -> Iterator[tuple[str,
     return ((f"{path}: {key}[{i}]", row) for i, row in enumerate(rows))
 
 
-def _field(row: Any, key: str, kind: type[Kind], place: str) -> Kind:
+def value_of(row: Any, key: str, kind: type[Kind], place: str) -> Kind:
     """`row[key]`, or DataError unless it is there and of that kind."""
     if not isinstance(row, dict) or not isinstance(row.get(key), kind) or isinstance(row[key], bool):
         raise DataError(f"{place}: needs {key!r} of type {kind.__name__}", CHECK_FORMAT)
@@ -134,7 +143,7 @@ def _field(row: Any, key: str, kind: type[Kind], place: str) -> Kind:
 
 
 def _text(row: Any, key: str, place: str) -> str:
-    text = _field(row, key, str, place).strip()
+    text = value_of(row, key, str, place).strip()
     if not text:
         raise DataError(f"{place}: {key!r} is empty", "leave it out")
     return text

@@ -77,16 +77,25 @@ def numbered_lines(path: Path, report: Report) -> Iterator[tuple[int, str]]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file, or DataError."""
+    return an_object(path, load_json(path))
+
+
+def load_json(path: Path) -> Any:
+    """The value in a JSON file, or DataError."""
     try:
-        value = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})", "check the path") from error
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}:{error.lineno}: not JSON ({error.msg})", "check that the download is complete"
         ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 ({error.reason})", "save the file as UTF-8") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"{path}: damaged JSON ({error})", "save the file as UTF-8") from error
+
+
+def an_object(path: Path, value: Any) -> dict[str, Any]:
+    """The value of a JSON file if it is an object, or DataError."""
     if not isinstance(value, dict):
         raise DataError(f"{path}: a JSON object is needed, not a {type(value).__name__}", "check the file's format")
     return value
@@ -105,9 +114,14 @@ def locate(images: Path | None, name: str, place: str) -> Path | None:
     """
     if images is None:
         return None
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+    if not stays_inside(name):
         raise DataError(f"{place}: {name} leads out of the folder {images}", "use names relative to the folder")
     path = images / name
     if not path.is_file():
         raise DataError(f"{place}: no image {name} in {images}", "download it, or leave the row out")
     return path
+
+
+def stays_inside(name: str) -> bool:
+    """Whether a name leads to no place outside the folder that it is relative to."""
+    return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts

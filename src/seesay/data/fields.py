@@ -178,7 +178,7 @@ def _answers(value: Any, place: str) -> dict[str, float]:
         case dict() if all(isinstance(weight, int | float) for weight in value.values()):
             return {str(answer): float(weight) for answer, weight in value.items()}
         case list():
-            given = [one.get("answer") if isinstance(one, dict) else one for one in value]
+            given: list[Any] = [one.get("answer") if isinstance(one, dict) else one for one in value]
             if all(isinstance(one, str) for one in given):
                 return weights(given)
     raise DataError(f"{place}: answers are texts, not {str(value)[:60]}", "compare with the format's description")

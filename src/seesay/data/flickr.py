@@ -32,7 +32,7 @@ def read_flickr(
         except DataError as error:
             report(error)
             continue
-        yield Example(name, path, tuple(found[name][1]), split=split.stem if split else None)
+        yield Example(name, path, tuple(found[name][1]), split=split.stem if split else None, place=place)
 
 
 def _captions_by_name(path: Path, report: Report) -> dict[str, tuple[int, list[str]]]:

@@ -20,6 +20,8 @@ IMAGES = (*USUAL_NAMES, "jpg", "png", "webp", "image_id", "img_id")
 """Names that the column of pictures goes by when nobody says which; the earlier wins. The three after the usual ones
 are img2dataset's."""
 
+Named = tuple[str | None, str | None]
+"""The columns of pictures and of captions that were named."""
 Row = tuple[str, Mapping[str, Any]]
 """Its place, such as "a.csv:3", and its cells by the name of their column."""
 
@@ -42,8 +44,25 @@ def read_table(
     if images:
         check_folder(images)
     read = {".csv": _delimited, ".tsv": _delimited, ".txt": _delimited, ".parquet": _parquet}
-    rows = read.get(path.suffix.lower(), _json_lines)(path, report)
+    rows = read.get(path.suffix.lower(), _json_lines)(path, report, (image, caption))
     yield from joined(_examples(rows, images or path.parent, report, image, caption))
+
+
+def names_pictures(columns: Iterable[str]) -> bool:
+    """Whether one of the columns is called as pictures usually are."""
+    return not {name.strip().lower() for name in columns}.isdisjoint(IMAGES)
+
+
+def _check(path: Path, columns: Iterable[str], named: Named) -> None:
+    """Raise DataError where a named column, or any that usually holds pictures, is missing."""
+    columns = list(columns)
+    there = {name.strip().lower() for name in columns}
+    for name in filter(None, named):
+        if name.lower() not in there:
+            raise DataError(f"{path}: no column {name!r}; it has {', '.join(columns)}", "name one of these")
+    if not named[0] and not names_pictures(columns):
+        message = f"{path}: no column that is usually a picture's; it has {', '.join(columns) or 'none'}"
+        raise DataError(message, "name the column: table.csv::COLUMN")
 
 
 def joined(examples: Iterable[Example]) -> Iterator[Example]:
@@ -108,7 +127,7 @@ def _file(name: str, images: Path | None, place: str) -> tuple[str, Path | None]
     return name, locate(images, name, place)
 
 
-def _json_lines(path: Path, report: Report) -> Iterator[Row]:
+def _json_lines(path: Path, report: Report, named: Named) -> Iterator[Row]:
     for number, line in numbered_lines(path, report):
         place = f"{path}:{number}"
         try:
@@ -122,7 +141,7 @@ def _json_lines(path: Path, report: Report) -> Iterator[Row]:
             report(DataError(f"{place}: a {type(row).__name__}, not an object", 'write {"image": "cat.jpg", ...}'))
 
 
-def _delimited(path: Path, report: Report) -> Iterator[Row]:
+def _delimited(path: Path, report: Report, named: Named) -> Iterator[Row]:
     # The default of 128 KiB refuses pictures in base64. The setting is the whole process's, so it is only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), min(2 * DEFAULT_LIMITS.bytes, 2**31 - 1)))
     try:
@@ -132,6 +151,7 @@ def _delimited(path: Path, report: Report) -> Iterator[Row]:
             delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t|", key=header.count)
             rows = csv.reader(file, delimiter=delimiter, strict=True)
             columns = next(rows, [])
+            _check(path, columns, named)
             while True:
                 place = f"{path}:{rows.line_num + 1}"
                 try:
@@ -145,7 +165,7 @@ def _delimited(path: Path, report: Report) -> Iterator[Row]:
                     report(DataError(f"{place}: {_reason(error)}", "correct the row; check its quotes"))
                     continue
                 if row:
-                    yield place, dict(zip(columns, row, strict=True))
+                    yield place, {name: cell or None for name, cell in zip(columns, row, strict=True)}
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})", "check the path") from error
 
@@ -154,7 +174,7 @@ def _reason(error: Exception) -> str:
     return "not UTF-8" if isinstance(error, UnicodeEncodeError) else str(error)
 
 
-def _parquet(path: Path, report: Report) -> Iterator[Row]:
+def _parquet(path: Path, report: Report, named: Named) -> Iterator[Row]:
     try:
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
@@ -162,6 +182,7 @@ def _parquet(path: Path, report: Report) -> Iterator[Row]:
     number = 0
     try:
         with ParquetFile(path) as table:
+            _check(path, table.schema_arrow.names, named)
             for batch in table.iter_batches(batch_size=16, use_threads=False):  # small: pictures may be in the cells
                 for row in batch.to_pylist():
                     number += 1

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import glob
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Protocol, Self
 
 from seesay.data.documents import DOCUMENTS, picture_bytes, suffix_of
-from seesay.data.example import Example
+from seesay.data.example import Example, stays_inside
 from seesay.data.fields import Fields, dumps, to_fields
 from seesay.data.files import Journal, settle, whole, writing
 from seesay.errors import DataError, UsageError
+from seesay.images.formats import EXTENSIONS
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -84,8 +86,10 @@ def open_writer(
         return ShardWriter(str(path), resume, shard_bytes, shard_samples)
     if suffix in DOCUMENTS:
         return RowWriter(Path(path), resume)
-    known = ", ".join(["kept-*.tar", *DOCUMENTS])
-    raise UsageError(f"{path}: no data set is written as {suffix or 'that'}", f"end the name as one of {known}")
+    if suffix and not Path(path).is_dir():
+        known = ", ".join(["-*.tar", *DOCUMENTS])
+        raise UsageError(f"{path}: no data set is written as {suffix}", f"end the name in {known}, or name a folder")
+    return SidecarWriter(Path(path), resume)
 
 
 class _Leaving:
@@ -124,7 +128,8 @@ class ShardWriter(_Leaving):
         if not journal.exists() and (there := sorted(glob.glob(pattern))):
             raise UsageError(f"{there[0]} and what belongs to it is complete", "take it, or name other shards")
         self.journal = Journal(journal, resume)
-        self.done, self._number, self._shard, self._samples, size = self.journal.last or (0, 0, 0, 0, 0)
+        state: Sequence[int] = self.journal.last or (0, 0, 0, 0, 0)
+        self.done, self._number, self._shard, self._samples, size = state
         if self._path().exists():  # killed between giving it its name and telling the journal of the next
             self._shard, self._samples, size = self._shard + 1, 0, 0
         with writing(self._partial()):
@@ -216,6 +221,53 @@ class RowWriter(_Leaving):
         with whole(self._path) as file:
             self._document.publish(file, rows)
         self.journal.delete()
+
+
+class SidecarWriter(_Leaving):
+    """A folder of pictures with side-cars; see `open_writer`. Its journal is `.journal` in it.
+
+    A picture keeps its name, or gets a number where that is no path within the folder. Nothing that was there before is
+    written over; pictures that are in the folder already get their side-cars.
+    """
+
+    def __init__(self, folder: Path, resume: bool) -> None:
+        self._folder = folder
+        self.journal = Journal(folder / ".journal", resume)
+        self.done: int = self.journal.last or 0
+        self._torn = resume  # the run that was killed may have begun the example that comes first
+
+    def write(self, example: Example, extra: Mapping[str, object] = NOTHING) -> None:
+        data = picture_bytes(example)
+        picture = self._folder / self._name(example, suffix_of(data, example))
+        fields = to_fields(replace(example, captions=()), extra)
+        fields.pop("caption")
+        files = {picture.with_suffix(".txt"): one_a_line(example.captions)} if example.captions else {}
+        if fields:
+            files[picture.with_suffix(".json")] = dumps(fields).encode() + b"\n"
+        if not (picture.is_file() and picture.read_bytes() == data):
+            files[picture] = data
+        if not self._torn and (there := next((path for path in files if path.exists()), None)):
+            raise DataError(f"{there}: is there already", "write to another folder")
+        with writing(picture):
+            picture.parent.mkdir(parents=True, exist_ok=True)
+        for path, content in files.items():
+            with whole(path) as file:
+                file.write(content)
+        self.skip()
+
+    def skip(self) -> None:
+        self.done += 1
+        self._torn = False
+        self.journal.append(dumps(self.done))
+
+    def complete(self) -> None:
+        self.journal.delete()
+
+    def _name(self, example: Example, suffix: str) -> str:
+        if isinstance(example.image, str) or not stays_inside(example.name) or example.name == example.place:
+            return f"{self.done:09d}{suffix}"
+        known = Path(example.name).suffix.lower() in EXTENSIONS
+        return example.name if known else example.name + suffix
 
 
 def one_a_line(captions: Iterable[str]) -> bytes:
