@@ -48,6 +48,7 @@ HOMES = {  # heavy library -> where it may be imported, at the top of a file or 
     "transformers": {"backends/", "bench.py"},
     "huggingface_hub": {"hub.py"},
     "click": {"cli/"},
+    "ray": {"bootstrapping/cluster.py"},
     "rich": set(),
 }
 

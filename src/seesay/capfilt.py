@@ -67,6 +67,7 @@ class Sifted:
     texts: tuple[Judged, ...] = ()
     """Found ones first; a text that was found or written twice is there once."""
     broken: str | None = None
+    """Where it stands and what is wrong with it."""
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -110,10 +111,7 @@ class CapFilt:
         good = [one for one in written if isinstance(one, Written)]
         judged = iter(self._judge(good))
         outcomes = [next(judged) if isinstance(one, Written) else one for one in written]
-        return [
-            Sifted(pair.name, broken=str(one)) if isinstance(one, ImageError) else Sifted(pair.name, tuple(one))
-            for pair, one in zip(pairs, outcomes, strict=True)
-        ]
+        return [_sifted(pair, one) for pair, one in zip(pairs, outcomes, strict=True)]
 
     # The road, step by step.
 
@@ -121,7 +119,7 @@ class CapFilt:
         """Bytes to a picture, and captions beside the texts that were found."""
         try:
             if pair.image is None:
-                raise ImageNotFound(f"{pair.name} has no picture", "Name the folder that holds the pictures.")
+                raise ImageNotFound("no picture is known", "Name the folder that holds the pictures.")
             content = read_bytes(pair.image, limits=self.limits)
             picture = self.judge.see(content) if self.captioner is self.judge else content
             return Written(picture, _texts(pair.captions, self._captions(picture, content)))
@@ -164,6 +162,12 @@ class CapFilt:
 def seed_of(content: bytes, seed: int = 0) -> int:
     """The seed that a picture's captions are drawn with: 63 bits of its content and of the run's own seed."""
     return int.from_bytes(hashlib.sha256(f"{seed}:".encode() + content).digest()[:8], "big") >> 1
+
+
+def _sifted(pair: Example, outcome: Sequence[Judged] | ImageError) -> Sifted:
+    if isinstance(outcome, ImageError):
+        return Sifted(pair.name, broken=f"{pair.place or pair.name}: {outcome}")
+    return Sifted(pair.name, tuple(outcome))
 
 
 def has_words(text: str) -> bool:

@@ -16,7 +16,7 @@ import click
 from seesay.cli.formats import printable
 from seesay.errors import SeesayError, UsageError
 
-COMMANDS = ("caption", "models", "doctor", "bench", "completion")
+COMMANDS = ("caption", "ask", "match", "classify", "capfilt", "models", "doctor", "bench", "train", "completion")
 
 
 class Commands(click.Group):
