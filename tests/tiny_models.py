@@ -17,14 +17,14 @@ WORDS = [
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, "[DEC]", "[ENC]"]
 
 
-def tiny_model(folder: Path, task: Task, seed: int = 0) -> Path:
+def tiny_model(folder: Path, task: Task, seed: int = 0, text_layers: int = 1) -> Path:
     """A checkpoint of the public layout in `folder`, which is returned."""
     tower = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     config = BlipConfig(
         task=task,
         vision=VisionConfig(**tower, image_size=32, patch_size=16),
         text=TextConfig(
-            **tower,
+            **tower | {"num_hidden_layers": text_layers},
             vocab_size=len(TOKENS),
             encoder_hidden_size=32,
             max_position_embeddings=64,
