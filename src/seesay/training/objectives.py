@@ -29,24 +29,34 @@ def language_modelling(
     model: Blip, rows: Rows, features: Tensor, features_mask: Tensor | None, smoothing: float
 ) -> Tensor:
     """Mean cross-entropy per token in nats, labels smoothed (paper, section 3.3: 0.1)."""
-    states = model.decode_states(rows.ids, rows.seen, features, features_mask, rows.positions)
+    return token_loss(
+        model, model.decode_states(rows.ids, rows.seen, features, features_mask, rows.positions), rows, smoothing
+    )
+
+
+def token_loss(model: Blip, states: Tensor, rows: Rows, smoothing: float) -> Tensor:
+    """The same of the decoder's states (R, T, D)."""
     wanted = rows.targets >= 0
     logits = model.text_decoder.logits(states[wanted])
     return F.cross_entropy(logits.float(), rows.targets[wanted], label_smoothing=smoothing)
 
 
 def photo_loss(model: Blip, batch: PhotoBatch, smoothing: float, hide: float) -> Tensor:
-    """Loss of captions given their photographs; with probability `hide` each, patches or concepts are hidden.
+    """Loss of captions given their photographs, some of them hidden in part."""
+    features = model.encode_map(batch.maps)
+    return language_modelling(model, batch.rows, features, left_to_see(model, features, hide), smoothing)
+
+
+def left_to_see(model: Blip, features: Tensor, hide: float) -> Tensor:
+    """(B, N) bool of features (B, N, D): with probability `hide` each, an image's patches or its concepts are hidden.
 
     So the decoder learns to read both, instead of the one that is easier.
     """
-    features = model.encode_map(batch.maps)
     images, tokens, _ = features.shape
     concepts = model.config.vision.concept_tokens
-    draw = torch.rand(images, 1)
-    concept = torch.arange(tokens)[None] >= tokens - concepts
-    hidden = ((draw < hide) & ~concept) | ((draw > 1 - hide) & concept)
-    return language_modelling(model, batch.rows, features, ~hidden, smoothing)
+    draw = torch.rand(images, 1, device=features.device)
+    concept = torch.arange(tokens, device=features.device)[None] >= tokens - concepts
+    return ~(((draw < hide) & ~concept) | ((draw > 1 - hide) & concept))
 
 
 def text_loss(model: Blip, batch: TextBatch, smoothing: float) -> Tensor:
