@@ -14,40 +14,45 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seesay.asking import AskOptions
+    from seesay.classifying import Classifier
     from seesay.describe import Blip, CaptionOptions, Describer, Seen
     from seesay.errors import (
         CapabilityError,
         CheckpointError,
+        CostLimit,
         DataError,
         DownloadError,
         ImageError,
         ImageNotFound,
         ImageRefused,
         ImageTooLarge,
+        ImageUnanswered,
         ImageUnreadable,
         MissingExtra,
         ModelError,
         ModelNotFound,
         SeesayError,
+        ServiceError,
         UsageError,
     )
     from seesay.images import ImageLike, Limits, open_image
     from seesay.loading import load
-    from seesay.records import Answer, Caption, Embedding, Match, Provenance
+    from seesay.records import Answer, Caption, Classification, Embedding, Match, Provenance
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "seesay.asking": ("AskOptions",),
+    "seesay.classifying": ("Classifier",),
     "seesay.describe": ("Blip", "CaptionOptions", "Describer", "Seen"),
     "seesay.errors": (
-        *("CapabilityError", "CheckpointError", "DataError", "DownloadError", "ImageError", "ImageNotFound"),
-        *("ImageRefused", "ImageTooLarge", "ImageUnreadable", "MissingExtra", "ModelError", "ModelNotFound"),
-        *("SeesayError", "UsageError"),
+        *("CapabilityError", "CheckpointError", "CostLimit", "DataError", "DownloadError", "ImageError"),
+        *("ImageNotFound", "ImageRefused", "ImageTooLarge", "ImageUnanswered", "ImageUnreadable", "MissingExtra"),
+        *("ModelError", "ModelNotFound", "SeesayError", "ServiceError", "UsageError"),
     ),
     "seesay.images": ("ImageLike", "Limits", "open_image"),
     "seesay.loading": ("load",),
-    "seesay.records": ("Answer", "Caption", "Embedding", "Match", "Provenance"),
+    "seesay.records": ("Answer", "Caption", "Classification", "Embedding", "Match", "Provenance"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -60,6 +65,9 @@ __all__ = [  # noqa: RUF022  # as a reader meets them
     "CaptionOptions",
     "CapabilityError",
     "CheckpointError",
+    "Classification",
+    "Classifier",
+    "CostLimit",
     "DataError",
     "Describer",
     "DownloadError",
@@ -69,6 +77,7 @@ __all__ = [  # noqa: RUF022  # as a reader meets them
     "ImageNotFound",
     "ImageRefused",
     "ImageTooLarge",
+    "ImageUnanswered",
     "ImageUnreadable",
     "Limits",
     "Match",
@@ -78,6 +87,7 @@ __all__ = [  # noqa: RUF022  # as a reader meets them
     "Provenance",
     "Seen",
     "SeesayError",
+    "ServiceError",
     "UsageError",
     "open_image",
 ]

@@ -28,7 +28,8 @@ class AskOptions(SearchOptions):
 
     answers: tuple[str, ...] = ()
     """Answers to choose from; nothing is searched for then. They are ranked by their log-likelihood, summed over an
-    answer's tokens and its end. (The paper's code ranks the 128 whose first token is likeliest; here it is all.)"""
+    answer's tokens and its end. (The paper's code takes the 128 whose first token is likeliest, and ranks them by the
+    smoothed loss that it trains with, which costs long answers more; here it is all, and likelihood alone.)"""
     max_new_tokens: int = 9
     """Tokens of an answer that is searched for, the end token included."""
 

@@ -40,8 +40,13 @@ VERBS: Mapping[Task, frozenset[str]] = {
     "answer": frozenset({"ask"}),
 }
 """What a checkpoint's heads can do."""
-ABLE = {"caption": "blip-base", "match": "blip-itm-base-coco", "embed": "blip-itm-base-coco", "ask": "blip-vqa-base"}
-"""For each verb a model that can do it, by its name in `presets/`."""
+ABLE = {
+    "caption": ("write captions", "blip-base"),
+    "match": ("match pictures and texts", "blip-itm-base-coco"),
+    "embed": ("make vectors of pictures and texts", "blip-itm-base-coco"),
+    "ask": ("answer questions", "blip-vqa-base"),
+}
+"""Each verb in words, and a model that can do it, by its name in `presets/`."""
 
 Words = tuple[tuple[int, ...], ...]
 """Words as their tokens."""
@@ -178,13 +183,13 @@ class Blip:
         Memory grows with the batch. In fp32 a caption does not depend on its neighbours; in int8 the rows of a decoding
         step share one scale, which may decide between sentences that are all but equally likely.
         """
-        self._need("caption")
+        self.need("caption")
         start = time.perf_counter()
         options = _with_changes(options or CaptionOptions(), changes)
 
         def describe(seen: Sequence[Seen], _: Sequence[int]) -> list[Caption]:
             found = self._describe([one.encoded for one in seen], options)
-            provenance = self._provenance(options, start, len(seen))
+            provenance = self.provenance(asdict(options), start, len(seen))
             return [self._record(*one, options, provenance) for one in found]
 
         return self._for_each(images, describe)
@@ -203,7 +208,7 @@ class Blip:
 
         A picture is encoded once, however many its texts; a text that stands beside several is embedded once.
         """
-        self._need("match")
+        self.need("match")
         _check_pairs(images, texts, "lists of texts")
         start = time.perf_counter()
         read = [[self._reader.read(text) for text in beside] for beside in texts]
@@ -211,7 +216,7 @@ class Blip:
         def match(seen: Sequence[Seen], rows: Sequence[int]) -> list[list[Match]]:
             beside = [read[row] for row in rows]
             found = matching.match(self.engine, self._reader, [one.encoded.features for one in seen], beside)
-            provenance = self._provenance(None, start, len(seen))
+            provenance = self.provenance({}, start, len(seen))
             return [[replace(one, provenance=provenance) for one in matches] for matches in found]
 
         return self._for_each(images, match)
@@ -222,7 +227,7 @@ class Blip:
 
     def embed_images(self, images: Sequence[ImageLike | Seen]) -> list[Embedding | ImageError]:
         """One batch: the vector of each picture, or the error that says why there is none."""
-        self._need("embed")
+        self.need("embed")
 
         def embed(seen: Sequence[Seen], _: Sequence[int]) -> list[Embedding]:
             vectors = self.engine.embed_image(np.concatenate([one.encoded.features for one in seen]))
@@ -236,7 +241,7 @@ class Blip:
 
     def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
         """One batch of them."""
-        self._need("embed")
+        self.need("embed")
         read = [self._reader.read(text) for text in texts]
         vectors = matching.embed_texts(self.engine, self._reader, read)
         return [Embedding(vectors[text], self.name, text.flags) for text in read]
@@ -264,7 +269,7 @@ class Blip:
 
         Several questions about one picture: `see` it once, and give what was seen again and again.
         """
-        self._need("ask")
+        self.need("ask")
         _check_pairs(images, questions, "questions")
         start = time.perf_counter()
         options = _with_changes(options or AskOptions(), changes)
@@ -273,7 +278,7 @@ class Blip:
         def answer(seen: Sequence[Seen], rows: Sequence[int]) -> list[Answer]:
             features, asked = [one.encoded.features for one in seen], [read[row] for row in rows]
             found = asking.answer(self.engine, self.tokenizer, self._reader, features, asked, options)
-            provenance = self._provenance(options, start, len(seen))
+            provenance = self.provenance(asdict(options), start, len(seen))
             return [_signed(one, provenance) for one in found]
 
         return self._for_each(images, answer)
@@ -417,17 +422,15 @@ class Blip:
 
     # What a record says of itself, and what is refused.
 
-    def _provenance(self, options: SearchOptions | None, start: float, results: int) -> Provenance:
-        """Of `results` records that were begun together at `start`."""
+    def provenance(self, options: Mapping[str, object], start: float, results: int) -> Provenance:
+        """Of `results` records that were begun together at `start` (`time.perf_counter`)."""
         engine = self.engine
         milliseconds = (time.perf_counter() - start) * 1000 / results
         library = {"onnx": "onnxruntime", "torch": "torch"}[engine.name]
         versions = {"seesay": seesay.__version__, library: sys.modules[library].__version__}
         if self.revision:
             versions["checkpoint"] = self.revision
-        return Provenance(
-            self.name, engine.precision, engine.name, asdict(options) if options else {}, versions, milliseconds
-        )
+        return Provenance(self.name, engine.precision, engine.name, options, versions, milliseconds)
 
     def _own(self, seen: Seen) -> Seen:
         if seen.model != self.name:
@@ -436,11 +439,11 @@ class Blip:
             )
         return seen
 
-    def _need(self, verb: str) -> None:
+    def need(self, verb: str) -> None:
+        """Raises CapabilityError, which names a model that can, where this one cannot do `verb`."""
         if verb not in self.capabilities:
-            raise CapabilityError(
-                f"{self.name} cannot {verb}", f"Use a model that can, such as {ABLE[verb]}: see `seesay models`."
-            )
+            words, able = ABLE[verb]
+            raise CapabilityError(f"{self.name} cannot {words}", f"Use a model that can, such as {able}.")
 
 
 def _only(results: Sequence[Record | ImageError]) -> Record:

@@ -98,6 +98,27 @@ class Answer:
         return (self, *self.alternatives)
 
 
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The likeliest of some labels for a picture, with the others behind it."""
+
+    label: str
+    probability: float
+    """What it is depends on how it was asked for (`classifying.Classifier`): of this label among those given, which
+    add up to 1, or of this label alone."""
+    provenance: Provenance | None = field(default=None, repr=False)
+    alternatives: tuple[Classification, ...] = ()
+    """The other labels, likeliest first."""
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def all(self) -> tuple[Classification, ...]:
+        """This label and the others."""
+        return (self, *self.alternatives)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
     """A picture or a text as a point of the space they share: `picture.vector @ text.vector` is their similarity.

@@ -177,7 +177,7 @@ class TestErrors:
         assert "seesay models pull blip-base" in result.stderr
 
     def test_what_nobody_expected(self, invoke: Invoke, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def explode(*_: object) -> None:
+        def explode(*_: object, **options: object) -> None:
             raise RuntimeError("out of luck")
 
         monkeypatch.setattr(Blip, "captions", explode)

@@ -10,15 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
+import click
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 import seesay as package
-from seesay.cli import caption, outputs
+from seesay.asking import AskOptions
+from seesay.cli import ask, caption, outputs, pictures
 from seesay.cli.main import COMMANDS, cli
 from seesay.cli.reference import reference
 from seesay.cli.status import Status, describe, duration
+from seesay.decoding import SearchOptions
 from seesay.describe import CaptionOptions
 from seesay.doctor import GOLDEN_FILE, write_golden
 from seesay.images.sources import TARS
@@ -71,17 +74,22 @@ def test_completion_prints_a_script(shell: str) -> None:
 
 @pytest.mark.parametrize(
     ("words", "completed"),
-    [("seesay caption --form", "--format"), ("seesay caption --model blip-l", "blip-large")],
+    [
+        ("seesay caption --form", "plain,--format"),
+        ("seesay caption --model blip-l", "plain,blip-large"),
+        ("seesay classify x.jpg --head m", "plain,match"),
+        ("seesay ask phot", "file,phot"),
+    ],
 )
 def test_the_script_of_bash_completes(seesay: Run, words: str, completed: str) -> None:
     last = str(len(words.split()) - 1)
     done = seesay(_SEESAY_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=last)
     assert done.returncode == 0
-    assert done.stdout == f"plain,{completed}\n"
+    assert done.stdout == f"{completed}\n"
 
 
-def test_the_help_states_the_real_defaults() -> None:
-    options = CaptionOptions()
+@pytest.mark.parametrize(("command", "options"), [(caption.caption, CaptionOptions()), (ask.ask, AskOptions())])
+def test_the_help_states_the_real_defaults(command: click.Command, options: SearchOptions) -> None:
     stated = {
         "--count": options.count,
         "--beams": options.beams,
@@ -89,14 +97,16 @@ def test_the_help_states_the_real_defaults() -> None:
         "--temperature": options.temperature,
         "--max-tokens": options.max_new_tokens,
     }
-    helps = {parameter.opts[0]: getattr(parameter, "help", "") for parameter in caption.caption.params}
+    helps = {parameter.opts[0]: getattr(parameter, "help", "") for parameter in command.params}
     for option, value in stated.items():
         assert f"[default: {value}]" in helps[option]
 
 
 def test_formats_and_suffixes_are_those_of_the_outputs() -> None:
-    assert get_args(outputs.Format) == caption.FORMATS
-    assert set(TARS) < set(caption.UNCOUNTED)
+    [formats] = [option.type for option in caption.caption.params if option.name == "form"]
+    assert isinstance(formats, click.Choice)
+    assert set(get_args(outputs.Format)) == set(formats.choices) == {*pictures.FORMATS, "coco", "txt-sidecar"}
+    assert set(TARS) < set(pictures.UNCOUNTED)
 
 
 def test_models_as_a_table_and_for_programs(seesay: Run, checkpoint: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from seesay.cli.formats import LINES, coco, printable
+from seesay.cli.formats import CAPTIONS, LINES, caption_row, coco, printable
 from seesay.cli.outputs import Existing, Format, Output, Target, replace
 from seesay.errors import ImageRefused, SeesayError, UsageError
 from seesay.records import Caption, Provenance
@@ -31,7 +31,7 @@ def open_target(path: Path, form: Format, existing: Existing = "refuse") -> Outp
 def write(path: Path, form: Format, rows: dict[str, Caption], existing: Existing = "refuse") -> None:
     output = open_target(path, form, existing)
     for name, caption in rows.items():
-        output.write(name, caption)
+        output.write(caption_row(name, caption))
     output.close()
 
 
@@ -88,8 +88,8 @@ def test_coco_keeps_cocos_own_ids() -> None:
 
 def test_text_is_for_people() -> None:
     stdout = io.BytesIO()
-    Target("text").open(stdout).write("a\x1b[2Jcat.jpg", CAT)
-    Target("text").open(stdout, bare=True).write("dog.jpg", DOG)
+    Target("text").open(stdout).write(caption_row("a\x1b[2Jcat.jpg", CAT))
+    Target("text").open(stdout, nameless=True).write(caption_row("dog.jpg", DOG))
     assert stdout.getvalue().decode() == f"a?[2Jcat.jpg: a cat\na?[2Jcat.jpg: the cat\n{DOG.text}\n"
     assert printable("plain name.jpg") == "plain name.jpg"
 
@@ -98,7 +98,7 @@ def test_text_is_for_people() -> None:
 def test_documents_on_standard_output_stand_when_complete(form: Format) -> None:
     stdout = io.BytesIO()
     output = Target(form).open(stdout)
-    output.write("cat.jpg", CAT)
+    output.write(caption_row("cat.jpg", CAT))
     assert not stdout.getvalue()
     output.close()
     assert json.loads(stdout.getvalue())
@@ -126,7 +126,7 @@ def test_a_finished_output_grows(tmp_path: Path, form: Format) -> None:
     output = open_target(path, form, "skip")
     assert not output.wants("cat.jpg")
     assert output.wants("dog.jpg")
-    output.write("dog.jpg", DOG)
+    output.write(caption_row("dog.jpg", DOG))
     output.close()
     assert names(path, form) == ["cat.jpg", "dog.jpg"]
     assert os.listdir(tmp_path) == ["out"]
@@ -152,7 +152,7 @@ def test_what_is_torn_at_any_byte_is_repaired(tmp_path: Path, form: Format) -> N
         output = open_target(path, form, "skip")
         for name, caption in rows.items():
             if output.wants(name):
-                output.write(name, caption)
+                output.write(caption_row(name, caption))
         output.close()
         assert names(path, form) == list(rows), kept
         path.unlink()
@@ -211,7 +211,7 @@ def test_a_full_disk_says_so() -> None:
         pytest.raises(SeesayError, match="no space left on device") as caught,
         closing(Target("jsonl", Path("/dev/full")).open(io.BytesIO())) as output,
     ):
-        output.write("cat.jpg", CAT)
+        output.write(caption_row("cat.jpg", CAT))
     assert "Free some space" in caught.value.remedy
 
 
@@ -241,7 +241,7 @@ class TestSideCars:
         picture.touch()
         output = Target("txt-sidecar").open(io.BytesIO())
         assert output.wants(str(picture))
-        output.write(str(picture), CAT)
+        output.write(caption_row(str(picture), CAT))
         assert (tmp_path / "cat.txt").read_text() == "a cat\nthe cat\n"
         assert sorted(os.listdir(tmp_path)) == ["cat.jpg", "cat.txt"]
 
@@ -255,14 +255,14 @@ class TestSideCars:
         assert beside.read_text() == "Tom, our cat"
         output = Target("txt-sidecar", None, "overwrite").open(io.BytesIO())
         assert output.wants(str(picture))
-        output.write(str(picture), CAT)
+        output.write(caption_row(str(picture), CAT))
         assert beside.read_text() == "a cat\nthe cat\n"
 
     def test_two_pictures_do_not_share_one(self, tmp_path: Path) -> None:
         for suffix in ("jpg", "png"):
             (tmp_path / f"cat.{suffix}").touch()
         output = Target("txt-sidecar", None, "overwrite").open(io.BytesIO())
-        output.write(str(tmp_path / "cat.jpg"), CAT)
+        output.write(caption_row(str(tmp_path / "cat.jpg"), CAT))
         with pytest.raises(ImageRefused, match="another picture"):
             output.wants(str(tmp_path / "cat.png"))
 
@@ -278,5 +278,5 @@ class TestSideCars:
 
 def test_every_line_format_gives_its_names_back() -> None:
     for form in ("jsonl", "csv"):
-        line = LINES[form].line('a, "b"\nc.jpg', CAT)
-        assert LINES[form].name(line) == 'a, "b"\nc.jpg'
+        lines = LINES[form](CAPTIONS)
+        assert lines.key(lines.line(caption_row('a, "b"\nc.jpg', CAT))) == ('a, "b"\nc.jpg',)

@@ -1,4 +1,4 @@
-"""How captions are written down: lines for people and programs, and documents made of many; no files here."""
+"""How results are written down: lines for people and programs, and documents made of many; no files here."""
 
 from __future__ import annotations
 
@@ -10,41 +10,135 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seesay.records import Caption
+from seesay.records import Answer, Caption, Classification, Match, Provenance
 
 Row = Mapping[str, Any]
-"""What programs are told about one picture, the same in every format; `COLUMNS` in this order."""
-
-COLUMNS = (
-    "path", "caption", "log_probability", "flags", "alternatives", "model", "precision", "options", "milliseconds",
-)  # fmt: skip
+"""What programs are told about one result, the same in every format. "path" is the picture's name and comes first."""
+Key = tuple[str, ...]
+"""What tells a row from all others: the picture's name, and the question or text where there are several."""
 
 
-def row(name: str, caption: Caption) -> Row:
-    made = caption.provenance
-    assert made is not None  # a describer's captions say how they were made
-    return {
-        "path": name,
-        **_sentence(caption),
-        "alternatives": [_sentence(other) for other in caption.alternatives],
-        "model": made.model,
-        "precision": made.precision,
-        "options": dict(made.options),
-        "milliseconds": round(made.milliseconds, 1),
-    }
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What one command writes."""
+
+    columns: tuple[str, ...]
+    keys: int
+    """The first so many columns are a row's key."""
+    lines: Callable[[Row], list[str]]
+    """What people read of a row, the picture's name aside."""
+
+    def key(self, row: Row) -> Key:
+        """KeyError where the row is no row of this table."""
+        row[self.columns[self.keys]]
+        return tuple(str(row[column]) for column in self.columns[: self.keys])
 
 
-def _sentence(caption: Caption) -> dict[str, Any]:
+MADE = ("model", "precision", "options", "milliseconds")
+
+
+def _made(by: Provenance | None) -> Row:
+    assert by is not None  # a describer's records say how they were made
+    values = (by.model, by.precision, dict(by.options), round(by.milliseconds, 1))
+    return dict(zip(MADE, values, strict=True))
+
+
+def _digits(value: float | None) -> float | None:
+    """Four of them: probabilities may be very small."""
+    return None if value is None else float(f"{value:.4g}")
+
+
+# ----------------------------------------------------------------------------------------------------------- captions
+
+
+def caption_row(name: str, caption: Caption) -> Row:
+    others = [_sentence(other) for other in caption.alternatives]
+    return {"path": name, **_sentence(caption), "alternatives": others, **_made(caption.provenance)}
+
+
+def _sentence(caption: Caption) -> Row:
     return {"caption": caption.text, "log_probability": round(caption.score, 4), "flags": list(caption.flags)}
+
+
+def _sentences(row: Row) -> list[str]:
+    return [one["caption"] for one in (row, *row["alternatives"])]
+
+
+CAPTIONS = Table(("path", "caption", "log_probability", "flags", "alternatives", *MADE), 1, _sentences)
+
+
+# ------------------------------------------------------------------------------------------------------------ answers
+
+
+def answer_row(name: str, question: str, answer: Answer) -> Row:
+    others = [_answer(other) for other in answer.alternatives]
+    told = {"path": name, "question": question, **_answer(answer)}
+    return {**told, "alternatives": others, **_made(answer.provenance)}
+
+
+def _answer(answer: Answer) -> Row:
+    sure = {"probability": _digits(answer.probability), "log_probability": round(answer.score, 4)}
+    return {"answer": answer.text, **sure, "flags": list(answer.flags)}
+
+
+def answers(questions: int, ranked: bool) -> Table:
+    """People read of answers to choose from only the best, and the question only where there are several."""
+
+    def lines(row: Row) -> list[str]:
+        told = [row] if ranked else [row, *row["alternatives"]]
+        asked = f"{printable(row['question'])} " if questions > 1 else ""
+        return [f"{asked}{one['answer']}" for one in told]
+
+    columns = ("path", "question", "answer", "probability", "log_probability", "flags", "alternatives", *MADE)
+    return Table(columns, 2, lines)
+
+
+# ------------------------------------------------------------------------------------------------ matches and classes
+
+
+def match_row(name: str, match: Match) -> Row:
+    told = {"probability": _digits(match.probability), "similarity": _digits(match.similarity)}
+    return {"path": name, "text": match.text, **told, "flags": list(match.flags), **_made(match.provenance)}
+
+
+def _matched(row: Row) -> list[str]:
+    sure = f"{_two_digits(row['probability'])}, similarity {_two_digits(row['similarity'])}"
+    return [f"{printable(row['text'])} ({sure})"]
+
+
+MATCHES = Table(("path", "text", "probability", "similarity", "flags", *MADE), 2, _matched)
+
+
+def class_row(name: str, found: Classification) -> Row:
+    others = [{"label": one.label, "probability": _digits(one.probability)} for one in found.alternatives]
+    best = {"label": found.label, "probability": _digits(found.probability)}
+    return {"path": name, **best, "alternatives": others, **_made(found.provenance)}
+
+
+def classes(shown: int) -> Table:
+    """People read the likeliest `shown` labels of a picture."""
+
+    def lines(row: Row) -> list[str]:
+        likeliest = [row, *row["alternatives"]][:shown]
+        return [f"{printable(one['label'])} ({_two_digits(one['probability'])})" for one in likeliest]
+
+    return Table(("path", "label", "probability", "alternatives", *MADE), 1, lines)
+
+
+def _two_digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+# -------------------------------------------------------------------------------------------------------------- lines
 
 
 @dataclass(frozen=True, slots=True)
 class LineFormat:
-    """One picture, one record, which can be told from a torn one and gives back the picture's name."""
+    """One row, one record, which can be told from a torn one and gives back the row's key."""
 
-    line: Callable[[str, Caption], str]
-    name: Callable[[str], str]
-    """The picture's name in a record; ValueError or KeyError where it is none of ours."""
+    line: Callable[[Row], str]
+    key: Callable[[str], Key]
+    """A record's key; ValueError or KeyError where it is none of ours."""
     head: str = ""
     opening: str = ""
     """How every file of this format begins: what begins otherwise is somebody else's."""
@@ -52,23 +146,34 @@ class LineFormat:
     """Whether records may hold line breaks between double quotes."""
 
 
-def text_line(name: str, caption: Caption) -> str:
-    """For people: the picture's name before each of its captions."""
-    return "".join(f"{printable(name)}: {one.text}\n" for one in caption.all)
+def text(table: Table) -> LineFormat:
+    """For people: the picture's name before each line. Rows cannot be had back from it."""
+    return LineFormat(lambda row: "".join(f"{printable(row['path'])}: {line}\n" for line in table.lines(row)), _keyless)
 
 
-def bare_line(name: str, caption: Caption) -> str:
+def bare(table: Table) -> LineFormat:
     """For one picture, whose name needs no telling; also what stands in a side-car."""
-    return "".join(f"{one.text}\n" for one in caption.all)
+    return LineFormat(lambda row: "".join(f"{line}\n" for line in table.lines(row)), _keyless)
 
 
-def json_line(name: str, caption: Caption) -> str:
-    return dumps(row(name, caption)) + "\n"
+def jsonl(table: Table) -> LineFormat:
+    return LineFormat(lambda row: dumps(row) + "\n", lambda line: table.key(json.loads(line)), opening='{"path": "')
 
 
-def csv_line(name: str, caption: Caption) -> str:
-    values = row(name, caption)
-    return _csv([dumps(value) if isinstance(value, list | dict) else value for value in map(values.get, COLUMNS)])
+def csv_(table: Table) -> LineFormat:
+    def line(row: Row) -> str:
+        values = map(row.get, table.columns)
+        return _csv([dumps(value) if isinstance(value, list | dict) else value for value in values])
+
+    def key(line: str) -> Key:
+        return table.key(dict(zip(table.columns, next(csv.reader(io.StringIO(line))), strict=True)))
+
+    head = _csv(table.columns)
+    return LineFormat(line, key, head, opening=head, quoted=True)
+
+
+def _keyless(line: str) -> Key:
+    return (line,)
 
 
 def _csv(cells: Sequence[object]) -> str:
@@ -77,19 +182,15 @@ def _csv(cells: Sequence[object]) -> str:
     return text.getvalue()
 
 
-HEAD = _csv(COLUMNS)
-JSONL = LineFormat(json_line, lambda line: str(json.loads(line)["path"]), opening='{"path": "')
-LINES = {
-    "text": LineFormat(text_line, name=str),  # names cannot be had back from it, so it is never gone on with
-    "jsonl": JSONL,
-    "csv": LineFormat(csv_line, lambda line: next(csv.reader(io.StringIO(line)))[0], HEAD, opening=HEAD, quoted=True),
-}
-BARE = LineFormat(bare_line, name=str)
+LINES: Mapping[str, Callable[[Table], LineFormat]] = {"text": text, "jsonl": jsonl, "csv": csv_}
+
+
+# ---------------------------------------------------------------------------------------------------------- documents
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentFormat:
-    """Many pictures as one JSON value."""
+    """Many rows as one JSON value."""
 
     document: Callable[[list[Row]], Any]
     rows: Callable[[Any], list[Row]]

@@ -1,6 +1,6 @@
-"""Where captions go: standard output, a file that a killed run goes on with, side-cars beside the pictures.
+"""Where results go: standard output, a file that a killed run goes on with, side-cars beside the pictures.
 
-A file of lines (jsonl, csv) is its own journal: each picture is one record, appended and flushed; a torn last one is
+A file of lines (jsonl, csv) is its own journal: each row is one record, appended and flushed; a torn last one is
 cut off when the run goes on. A document (json, coco) cannot be appended to: its rows go to OUTPUT.partial, and the
 document is written from them at the end and takes its place in one step. Killing the process at any moment costs the
 record in hand, no more. Files are locked against a second process, except on Windows.
@@ -18,9 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
-from seesay.cli.formats import BARE, DOCUMENTS, JSONL, LINES, DocumentFormat, LineFormat, Row, dumps
+from seesay.cli.formats import (
+    CAPTIONS,
+    DOCUMENTS,
+    LINES,
+    DocumentFormat,
+    Key,
+    LineFormat,
+    Row,
+    Table,
+    bare,
+    dumps,
+    jsonl,
+)
 from seesay.errors import ImageRefused, SeesayError, UsageError
-from seesay.records import Caption
 
 Format = Literal["text", "json", "jsonl", "csv", "coco", "txt-sidecar"]
 Existing = Literal["refuse", "skip", "overwrite"]
@@ -29,13 +40,13 @@ SUFFIXES: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"
 
 
 class Output(Protocol):
-    """Takes captions."""
+    """Takes rows."""
 
-    def wants(self, name: str) -> bool:
-        """Whether this picture still lacks its caption; ImageRefused where there is no place for it."""
+    def wants(self, *key: str) -> bool:
+        """Whether the row of this key is still missing; ImageRefused where there is no place for it."""
         ...
 
-    def write(self, name: str, caption: Caption) -> None: ...
+    def write(self, row: Row) -> None: ...
 
     def close(self) -> None:
         """Make what was written whole. Called however the run ends, unless the process is killed."""
@@ -44,12 +55,13 @@ class Output(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where captions are to go. Raises UsageError when made, before any work, for what cannot be."""
+    """Where rows are to go. Raises UsageError when made, before any work, for what cannot be."""
 
     form: Format
     path: Path | None = None
     """None is standard output, or the pictures' own folders."""
     existing: Existing = "refuse"
+    table: Table = CAPTIONS
 
     def __post_init__(self) -> None:
         if self.form == "txt-sidecar":
@@ -57,7 +69,7 @@ class Target:
                 raise UsageError("side-cars lie beside their pictures, not in one file", "Leave --output out.")
             return
         if self.existing == "skip" and (self.form == "text" or not self.is_file):
-            raise UsageError("there is nothing to go on with", "Name an --output in --format jsonl, csv, json or coco.")
+            raise UsageError("there is nothing to go on with", "Name an --output of --format jsonl, csv or json.")
         if self.is_file and self.path and self.path.exists() and self.existing == "refuse":
             raise _exists(self.path)
 
@@ -66,35 +78,36 @@ class Target:
         """Whether it is one file that grows: no pipe, no device such as those of the shell's >(gzip)."""
         return self.path is not None and (self.path.is_file() or not self.path.exists())
 
-    def open(self, stdout: BinaryIO, *, bare: bool = False) -> Output:
-        """The output itself; `bare` leaves names out of plain text. Raises UsageError where another process has it."""
+    def open(self, stdout: BinaryIO, *, nameless: bool = False) -> Output:
+        """The output itself; `nameless` plain text leaves names out. Raises UsageError where another process has it."""
         if self.form == "txt-sidecar":
             return SideCars(self.existing)
         if self.path is None or not self.is_file:
             stream = self.path.open("wb") if self.path else stdout
             if self.form in DOCUMENTS:
-                return collected(stream, DOCUMENTS[self.form], self.path)
-            return to_stream(stream, BARE if bare and self.form == "text" else LINES[self.form], self.path)
+                return collected(stream, DOCUMENTS[self.form], self.table, self.path)
+            lines = bare if nameless and self.form == "text" else LINES[self.form]
+            return to_stream(stream, lines(self.table), self.path)
         if self.form in DOCUMENTS:
-            return to_document(self.path, DOCUMENTS[self.form], self.existing)
-        return to_file(self.path, LINES[self.form], self.existing)
+            return to_document(self.path, DOCUMENTS[self.form], self.table, self.existing)
+        return to_file(self.path, LINES[self.form](self.table), self.existing)
 
 
 class Lines:
-    """One record a picture, each flushed. `place` is the file, or None for standard output."""
+    """One record a row, each flushed. `place` is the file, or None for standard output."""
 
-    def __init__(self, stream: BinaryIO, form: LineFormat, done: set[str], place: Path | None) -> None:
+    def __init__(self, stream: BinaryIO, form: LineFormat, done: set[Key], place: Path | None) -> None:
         self.stream = stream
         self.done = done
         self._form = form
         self._place = place
 
-    def wants(self, name: str) -> bool:
-        return name not in self.done
+    def wants(self, *key: str) -> bool:
+        return key not in self.done
 
-    def write(self, name: str, caption: Caption) -> None:
+    def write(self, row: Row) -> None:
         with writing(self._place):
-            self.stream.write(encoded(self._form.line(name, caption)))
+            self.stream.write(encoded(self._form.line(row)))
             self.stream.flush()
 
     def close(self) -> None:
@@ -108,23 +121,31 @@ class Lines:
 class Document:
     """Rows in a journal, and at the end the document made of them and of the rows of an earlier one."""
 
-    def __init__(self, journal: Lines, earlier: list[Row], form: DocumentFormat, publish: Callable[[bytes], None]):
+    def __init__(
+        self,
+        journal: Lines,
+        earlier: list[Row],
+        form: DocumentFormat,
+        table: Table,
+        publish: Callable[[bytes], None],
+    ) -> None:
         self._journal = journal
         self._earlier = earlier
         self._form = form
+        self._table = table
         self._publish = publish
 
-    def wants(self, name: str) -> bool:
-        return self._journal.wants(name)
+    def wants(self, *key: str) -> bool:
+        return self._journal.wants(*key)
 
-    def write(self, name: str, caption: Caption) -> None:
-        self._journal.write(name, caption)
+    def write(self, row: Row) -> None:
+        self._journal.write(row)
 
     def close(self) -> None:
         self._journal.stream.seek(0)
         rows = self._earlier + [json.loads(line) for line in self._journal.stream]
-        # By path: a process killed right after publishing leaves its rows in the journal too.
-        unique = {row["path"]: row for row in rows}
+        # By key: a process killed right after publishing leaves its rows in the journal too.
+        unique = {self._table.key(row): row for row in rows}
         self._publish(encoded(dumps(self._form.document(list(unique.values()))) + "\n"))
 
 
@@ -135,7 +156,8 @@ class SideCars:
         self._existing = existing
         self._written: set[Path] = set()
 
-    def wants(self, name: str) -> bool:
+    def wants(self, *key: str) -> bool:
+        [name] = key
         beside = Path(name).with_suffix(".txt")
         if not Path(name).is_file():
             raise ImageRefused(f"no file {name} that a side-car could lie beside", "Use --format jsonl --output FILE.")
@@ -145,10 +167,10 @@ class SideCars:
             raise ImageRefused(f"{beside} exists", "Use --skip-existing to leave such pictures out, or --overwrite.")
         return not (beside.exists() and self._existing == "skip")
 
-    def write(self, name: str, caption: Caption) -> None:
-        beside = Path(name).with_suffix(".txt")
+    def write(self, row: Row) -> None:
+        beside = Path(row["path"]).with_suffix(".txt")
         self._written.add(beside)
-        replace(beside, encoded(BARE.line(name, caption)))
+        replace(beside, encoded(bare(CAPTIONS).line(row)))
 
     def close(self) -> None: ...
 
@@ -160,7 +182,7 @@ def to_stream(stream: BinaryIO, form: LineFormat, place: Path | None) -> Lines:
     return Lines(stream, form, set(), place)
 
 
-def collected(stream: BinaryIO, form: DocumentFormat, place: Path | None) -> Document:
+def collected(stream: BinaryIO, form: DocumentFormat, table: Table, place: Path | None) -> Document:
     """A document on standard output, where it can only stand when it is complete."""
 
     def publish(document: bytes) -> None:
@@ -168,7 +190,7 @@ def collected(stream: BinaryIO, form: DocumentFormat, place: Path | None) -> Doc
             stream.write(document)
             stream.flush()
 
-    return Document(Lines(io.BytesIO(), JSONL, set(), None), [], form, publish)
+    return Document(Lines(io.BytesIO(), jsonl(table), set(), None), [], form, table, publish)
 
 
 def to_file(path: Path, form: LineFormat, existing: Existing) -> Lines:
@@ -179,7 +201,7 @@ def to_file(path: Path, form: LineFormat, existing: Existing) -> Lines:
     try:
         if existing == "overwrite":
             stream.truncate(0)
-        done = _names(stream, path, form)
+        done = _keys(stream, path, form)
         if stream.tell() == 0:
             with writing(path):
                 stream.write(encoded(form.head))
@@ -189,21 +211,21 @@ def to_file(path: Path, form: LineFormat, existing: Existing) -> Lines:
     return Lines(stream, form, done, path)
 
 
-def to_document(path: Path, form: DocumentFormat, existing: Existing) -> Document:
+def to_document(path: Path, form: DocumentFormat, table: Table, existing: Existing) -> Document:
     """A document in a file, through the journal OUTPUT.partial. Raises as `to_file`."""
     if existing == "refuse" and path.exists():
         raise _exists(path)
-    earlier = _earlier(path, form) if existing == "skip" and path.exists() else []
+    earlier = _earlier(path, form, table) if existing == "skip" and path.exists() else {}
     journal = path.with_name(path.name + ".partial")
-    lines = to_file(journal, JSONL, existing)
-    lines.done |= {row["path"] for row in earlier}
+    lines = to_file(journal, jsonl(table), existing)
+    lines.done |= earlier.keys()
 
     def publish(document: bytes) -> None:
         replace(path, document)
         lines.stream.close()
         journal.unlink()
 
-    return Document(lines, earlier, form, publish)
+    return Document(lines, list(earlier.values()), form, table, publish)
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -240,9 +262,9 @@ def _exists(path: Path) -> UsageError:
     return UsageError(f"{path} exists", "Go on with it (--skip-existing), begin anew (--overwrite), or name another.")
 
 
-def _earlier(path: Path, form: DocumentFormat) -> list[Row]:
+def _earlier(path: Path, form: DocumentFormat, table: Table) -> dict[Key, Row]:
     try:
-        return form.rows(json.loads(path.read_bytes()))
+        return {table.key(row): row for row in form.rows(json.loads(path.read_bytes()))}
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(f"{path} is no output of this format", "Name another --output.") from error
 
@@ -263,12 +285,12 @@ def _open_locked(path: Path) -> BinaryIO:
     return stream
 
 
-def _names(stream: BinaryIO, path: Path, form: LineFormat) -> set[str]:
-    """Names of the pictures in the file's whole records; what is torn after them is cut off.
+def _keys(stream: BinaryIO, path: Path, form: LineFormat) -> set[Key]:
+    """Keys of the file's whole records; what is torn after them is cut off.
 
     Raises UsageError, and cuts nothing, where the file is not ours.
     """
-    names: set[str] = set()
+    keys: set[Key] = set()
     opening = encoded(form.opening)
     stream.seek(0)
     if not opening.startswith(stream.read(len(opening))):
@@ -282,13 +304,13 @@ def _names(stream: BinaryIO, path: Path, form: LineFormat) -> set[str]:
         text = record.decode("utf-8", "surrogateescape")
         try:
             if text != form.head:
-                names.add(form.name(text))
+                keys.add(form.key(text))
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise _foreign(path) from error
         end, record = end + len(record), b""
     stream.truncate(end)
     stream.seek(0, os.SEEK_END)
-    return names
+    return keys
 
 
 def _foreign(path: Path) -> UsageError:
