@@ -33,8 +33,10 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "batches": BASE | {"images"},
     "captioning": BASE | {"records", "images", "batches", "describe"},
     "classifying": BASE | {"records", "images", "engine", "describe"},
+    "ocr": BASE | {"images"},
     "explaining": BASE | {"records", "images", "decoding", "engine", "texts", "describe"},
-    "evaluation": BASE | {"records", "data", "describe"},
+    "evaluation": BASE | {"records", "images", "data", "describe", "asking"},
+    "backends": BASE | {"records", "images", "decoding", "describe"},
     "capfilt": BASE | {"records", "images", "data", "describe"},
     "bootstrapping": BASE | {"images", "data", "describe", "capfilt", "loading"},
     "bench": BASE | {"records", "images", "blip", "engine", "decoding", "tokenizer", "describe", "loading"},
@@ -45,11 +47,13 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
 ANYTHING = {"cli", "__init__", "__main__"}
 
 HOMES = {  # heavy library -> where it may be imported, at the top of a file or within a function
-    "torch": {"bench.py", "blip/model.py", "blip/tensors.py", "engine/torch.py", "training/"},
+    "torch": {"backends/clip.py", "bench.py", "blip/model.py", "blip/tensors.py", "engine/torch.py", "training/"},
     "onnxruntime": {"engine/"},
     "onnx": {"engine/"},
     "transformers": {"backends/", "bench.py"},
     "huggingface_hub": {"hub.py"},
+    "rapidocr": {"ocr.py"},
+    "av": {"videos.py"},
     "click": {"cli/"},
     "ray": {"bootstrapping/cluster.py"},
     "rich": set(),

@@ -1,0 +1,81 @@
+"""Results files in every form, and the captions and answers found in them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from seesay.data import Example
+from seesay.errors import DataError
+from seesay.evaluation.rows import read_answers, read_captions, read_rows
+
+EXAMPLES = [
+    Example("val/1.jpg", None, image_id=11),
+    Example("val/2.jpg", None, image_id=12),
+    Example("train/2.jpg", None, image_id=13),
+]
+
+COCO = [{"image_id": 11, "caption": "a cat"}, {"image_id": 12, "caption": "a dog"}]
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(COCO),
+        json.dumps({"images": [], "annotations": COCO}),
+        '{"file_name": "1.jpg", "caption": "a cat"}\n\n{"file_name": "val/2.jpg", "caption": "a dog"}\n',
+        '{"path": "photos/val/1.jpg", "caption": "a cat"}\n{"path": "val/2.jpg", "caption": "a dog"}\n',
+    ],
+    ids=["results", "annotations", "lines", "paths"],
+)
+def test_captions_by_the_references_names(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path / "results.json", text)
+    assert read_captions(path, EXAMPLES) == {"val/1.jpg": "a cat", "val/2.jpg": "a dog"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"image_id": 99, "caption": "a"}', "no image 99"),
+        ('{"file_name": "2.jpg", "caption": "a"}', r"no image 2\.jpg"),  # two folders have one
+        (
+            '{"image_id": 11, "caption": "a"}\n{"file_name": "1.jpg", "caption": "b"}',
+            r"results\.jsonl:2: a second caption",
+        ),
+        ('{"image_id": 11}', "needs 'caption'"),
+        ('{"caption": "a"}', "needs 'image_id' or"),
+        ('{"image_id": 11, "caption": "a"}\n{broken', r"results\.jsonl:2: not JSON"),
+        ("[1, 2]", "a JSON object is needed, not a int"),
+    ],
+)
+def test_what_cannot_be_scored_is_told_by_its_place(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_captions(written(tmp_path / "results.jsonl", text), EXAMPLES)
+
+
+def test_tables_with_pictures_in_cells(tmp_path: Path) -> None:
+    picture = base64.b64encode(bytes(200_000)).decode()  # longer than Python's csv allows unasked
+    path = written(tmp_path / "t.tsv", f'index\timage\tquestion\tC\n1\t{picture}\t"two\nlines"\t\n')
+    [(place, row)] = read_rows(path)
+    assert place.endswith("t.tsv:3")
+    assert row == {"index": "1", "image": picture, "question": "two\nlines"}
+    with pytest.raises(DataError, match="more cells"):
+        list(read_rows(written(tmp_path / "u.tsv", "index\n1\t2\n")))
+
+
+def test_answers_by_question_whatever_their_order(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", '{"question_id": 2, "text": "no"}\n{"question_id": "1", "answer": "yes"}\n')
+    assert read_answers(path, [1, 2], key="question_id", answer=("answer", "text")) == ["yes", "no"]
+    with pytest.raises(DataError, match="1 questions have no answer, such as 3"):
+        read_answers(path, [1, 3], key="question_id", answer=("answer", "text"))
+    twice = written(tmp_path / "b.jsonl", '{"question_id": 2, "text": "no"}\n' * 2)
+    with pytest.raises(DataError, match=r"b\.jsonl:2: a second answer to question 2"):
+        read_answers(twice, [2], key="question_id", answer=("text",))
