@@ -6,12 +6,15 @@
     │   ├── ImageNotFound     nothing there
     │   ├── ImageUnreadable   broken, truncated, or not a picture at all
     │   ├── ImageTooLarge     more pixels, bytes or seconds than the limits allow
-    │   └── ImageRefused      an address or source that policy forbids
+    │   ├── ImageRefused      an address, source or subject that policy forbids, ours or a provider's
+    │   └── ImageUnanswered   a model behind an API gave no answer for it, however often it was asked
     ├── ModelError
     │   ├── ModelNotFound     no such name, folder or hub id, or not on disk while offline
     │   ├── CheckpointError   weights or configuration that do not fit
-    │   └── DownloadError     the network or the hub failed
+    │   ├── DownloadError     the network or the hub failed
+    │   └── ServiceError      a model behind an API cannot be used: no key, nobody there, no credit left
     ├── DataError             a data set's file, or one row of it, cannot be used; the place is in the message
+    ├── CostLimit             the run would cost, or has cost, more than it may
     ├── CapabilityError       this model cannot do that; the message names one that can
     └── MissingExtra          an optional dependency is not installed
         └── ImageExtraMissing one picture needs it; the rest of a batch can do without   (also an ImageError)
@@ -54,6 +57,10 @@ class ImageRefused(ImageError):
     """The source is one that policy forbids, such as a private network address."""
 
 
+class ImageUnanswered(ImageError):
+    """A model behind an API gave no answer for this picture, however often it was asked."""
+
+
 class ModelError(SeesayError):
     """The model cannot be used."""
 
@@ -70,8 +77,16 @@ class DownloadError(ModelError):
     """Fetching the model failed."""
 
 
+class ServiceError(ModelError):
+    """A model behind an API cannot be used: no key, nobody there, a name it does not know, no credit left."""
+
+
 class DataError(SeesayError):
     """A file of a data set, or one row of it, is not what its format says; the message names the place."""
+
+
+class CostLimit(SeesayError):
+    """The run would cost, or has cost, more than it may."""
 
 
 class CapabilityError(SeesayError):

@@ -11,8 +11,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
 
-from seesay.errors import ModelNotFound
+from seesay.errors import ModelNotFound, UsageError
 from seesay.settings import BUILTIN, Settings
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent
 HUB_ID = re.compile(r"(?P<repository>\w[\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+SERVICE = re.compile(
+    r"(?P<protocol>openai|openai-responses|anthropic|gemini|ollama):(?P<model>[^\s@]\S*?)(@(?P<url>https?://\S+))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,37 @@ class Preset:
     already converted; converting, once, takes up to 2,500)."""
     repository: str | None = None
     """Where it lies on the hub; None for the model inside the package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A model that answers over HTTP: PROTOCOL:MODEL, or PROTOCOL:MODEL@ADDRESS for another server than the provider's.
+
+    The address is the base that the protocol's own paths follow, such as http://localhost:8000/v1 for "openai". It is
+    part of the name, and there is no other way to give it, so that a name always says where pictures go.
+    """
+
+    protocol: str
+    model: str
+    url: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.protocol}:{self.model}" + (f"@{self.url}" if self.url else "")
+
+    @classmethod
+    def named(cls, name: str) -> Service | None:
+        """The service that a name stands for, or None where it stands for something else. Raises UsageError."""
+        found = SERVICE.fullmatch(name)
+        if not found:
+            return None
+        url = found["url"]
+        if url and (urlsplit(url).username is not None or urlsplit(url).query or urlsplit(url).fragment):
+            raise UsageError(
+                "An address of a model holds a user, a password or a query",
+                "Keys are read from the environment only; write MODEL@http://HOST:PORT/PATH.",
+            )
+        return cls(found["protocol"], found["model"], url.rstrip("/") if url else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +168,8 @@ def _refuse(name: str) -> NoReturn:
     """Raise the ModelNotFound that fits a name which is neither here nor on the hub."""
     if name == BUILTIN:
         raise ModelNotFound("this installation lacks the built-in model", "pip install --force-reinstall seesay")
+    if Service.named(name):
+        raise ModelNotFound(f"{name} answers over HTTP: it has no folder and nothing to fetch", "Use it with --model.")
     if Path(name).expanduser().is_dir():
         raise ModelNotFound(f"the folder {name} holds no config.json", "Name the folder of a BLIP checkpoint.")
     if close := get_close_matches(name, presets(), n=1):
