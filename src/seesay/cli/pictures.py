@@ -70,7 +70,8 @@ class Telling(Generic[Record]):
     """What one command says of a picture."""
 
     table: Table
-    tell: Callable[[Blip], Tell[Record]]
+    tell: Callable[[Any], Tell[Record]]
+    """Of what `load` gives."""
     rows: Callable[[str, Record], list[Row]]
     """Of a picture's name and record."""
     done: str
@@ -79,6 +80,8 @@ class Telling(Generic[Record]):
     """Questions or texts that stand beside each picture: a row for each, and the second part of its key."""
     hint: str = ""
     """What to tell a person who took the built-in model."""
+    load: Callable[[Settings], Any] | None = None
+    """What tells of pictures; None is the model that the settings name."""
 
 
 def tell(ctx: click.Context, sources: Sequence[str], given: dict[str, Any], telling: Telling[Record]) -> None:
@@ -87,10 +90,10 @@ def tell(ctx: click.Context, sources: Sequence[str], given: dict[str, Any], tell
     from seesay.images.sources import pictures
     from seesay.settings import load_settings
 
-    settings = load_settings(**{name: given[name] for name in ("model", "precision", "threads", "offline")})
+    settings = load_settings(**{name: given.get(name) for name in ("model", "precision", "threads", "offline")})
     target = _target(given, telling.table)
     found = pictures(sources, column=given["column"], frames=given["frames"], allow_private=given["allow_private_urls"])
-    model_says = telling.tell(load_model(settings))
+    model_says = telling.tell((telling.load or load_model)(settings))
     one = len(sources) == 1 and Path(sources[0]).is_file() and not _uncounted(sources, given)
     with closing(target.open(sys.stdout.buffer, nameless=one)) as output:
         to_terminal = target.path is None and sys.stdout.isatty()
