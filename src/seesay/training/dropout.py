@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from seesay.blip.model import TextSelfAttention
+
 
 class LockedDropout(nn.Module):
     """Drops the same channels at every position of a row (variational dropout, arXiv 1512.05287).
@@ -32,7 +34,9 @@ def lock_dropout(model: nn.Module) -> None:
 
 
 def set_dropout(model: nn.Module, p: float) -> None:
-    """Change the strength of every locked dropout."""
+    """Change the strength of every locked dropout, and of the attention's own."""
     for module in model.modules():
         if isinstance(module, LockedDropout):
             module.p = p
+        elif isinstance(module, TextSelfAttention):
+            module.dropout = p

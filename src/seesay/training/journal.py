@@ -11,6 +11,7 @@ from typing import Any
 from seesay.errors import MissingExtra
 
 LOG, PLOT, BOARD = "log.jsonl", "loss.png", "tensorboard"
+LARGE = 5  # figures that reach this have a panel of their own, so that the others can be read
 UNPLOTTED = ("step", "seconds", "learning_rate", "gradient")
 
 
@@ -54,9 +55,15 @@ def plot(folder: Path) -> None:
     records = [json.loads(line) for line in _lines(folder / LOG)]
     losses = _curves(record for record in records if "learning_rate" in record)
     scores = _curves(record for record in records if "learning_rate" not in record)
-    figure = Figure(figsize=(8, 6), layout="constrained")
+    figure = Figure(figsize=(8, 8))
     FigureCanvasAgg(figure)
-    panels = [(title, curves) for title, curves in (("training", losses), ("validation", scores)) if curves]
+    large = {name for name, (_, values) in scores.items() if max(map(abs, values)) > LARGE}
+    panels = [
+        ("training", losses),
+        ("validation", {name: curve for name, curve in scores.items() if name in large}),
+        ("validation, small figures", {name: curve for name, curve in scores.items() if name not in large}),
+    ]
+    panels = [(title, curves) for title, curves in panels if curves]
     for row, (title, curves) in enumerate(panels, 1):
         axes = figure.add_subplot(len(panels), 1, row)
         for name, (steps, values) in curves.items():
@@ -65,9 +72,17 @@ def plot(folder: Path) -> None:
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
+    figure.subplots_adjust(left=0.08, right=0.97, top=0.95, bottom=0.07, hspace=0.45)
     partial = folder / f".{PLOT}.partial"
     figure.savefig(partial, format="png", dpi=100)
     os.replace(partial, folder / PLOT)
+
+
+def alarms_in(folder: Path) -> list[str]:
+    """What the alarms in a stage's log were about, and since which step."""
+    records = [json.loads(line) for line in _lines(folder / LOG)]
+    alarms = [record["alarm"] for record in records if "alarm" in record]
+    return [f"{alarm['what']} (since step {alarm['since']})" for alarm in alarms]
 
 
 def _curves(records: Any) -> dict[str, tuple[list[int], list[float]]]:

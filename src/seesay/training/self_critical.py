@@ -56,8 +56,8 @@ def sample(model: Blip, features: Tensor, each: int, most: int) -> list[list[int
     bert, config = model.text_decoder.bert, model.config.text
     rows = len(features) * each
     context, cache = bert.context(features), Cache(config, rows, most, features)
-    ids = torch.full((rows, 1), config.bos_token_id)
-    drawn = torch.empty(rows, 0, dtype=torch.long)
+    ids = torch.full((rows, 1), config.bos_token_id, device=features.device)
+    drawn = torch.empty(rows, 0, dtype=torch.long, device=features.device)
     while cache.length < most and not (drawn == config.eos_token_id).any(dim=1).all():
         logits = model.text_decoder.logits(bert(ids, causal=True, context=context, cache=cache)[:, -1])
         ids = torch.multinomial(logits.float().softmax(dim=-1), 1)
@@ -74,14 +74,16 @@ def self_critical_loss(model: Blip, features: Tensor, captions: Sequence[Sequenc
     others = (rewards.sum(dim=1, keepdim=True) - rewards) / (each - 1)
     advantage = (rewards - others).flatten()  # (B * k,)
     end = model.config.text.eos_token_id
-    ended = torch.tensor([caption[-1] == end for caption in captions])
+    device = features.device
+    ended = torch.tensor([caption[-1] == end for caption in captions], device=device)
     rows = Rows.of([caption[:-1] if caption[-1] == end else caption for caption in captions], model.config.text, each)
+    rows = rows.to(device)
     # A caption that was cut off ends where it was cut: its model never chose the end token there.
     wanted = (rows.targets >= 0) & ((rows.targets != end) | ended[rows.captions])
     states = model.decode_states(rows.ids, rows.seen, features, positions=rows.positions)
     scores = F.log_softmax(model.text_decoder.logits(states[wanted]).float(), dim=-1)
     chosen = scores.gather(1, rows.targets[wanted].unsqueeze(1)).squeeze(1)
-    weights = advantage[rows.captions[wanted]]
+    weights = advantage.to(device)[rows.captions[wanted]]
     return -(weights * chosen).mean()
 
 

@@ -1,0 +1,63 @@
+"""`seesay train`, as a process of its own: from a data set to a model that the next command takes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def dataset(photos: Path, tmp_path: Path) -> Path:
+    rows = [
+        {"image": path.name, "captions": [f"a {path.stem.split('-')[1]} boat", "a small boat"]}
+        for path in sorted(photos.iterdir())
+    ]
+    file = tmp_path / "captions.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def test_a_model_is_trained_and_captions(
+    seesay: Run, checkpoint: Path, dataset: Path, photos: Path, tmp_path: Path
+) -> None:
+    command = ("train", "--task", "caption", "--from", str(checkpoint), "--data", str(dataset), "--images", str(photos))
+    changes = (
+        "--batch-size",
+        "2",
+        "--learning-rate",
+        "1e-3",
+        "--accumulate",
+        "2",
+        "--no-augment",
+        "--precision",
+        "fp32",
+    )
+    done = seesay(*command, *changes, "--steps", "3")
+    assert (done.returncode, done.stdout) == (0, "runs/caption/model\n"), done.stderr
+    recipe = json.loads((tmp_path / "runs" / "caption" / "run.json").read_text())["recipe"]
+    assert (recipe["batch"], recipe["optimisation"]["accumulate"], recipe["augment"]) == (2, 2, False)
+    captioned = seesay("caption", str(photos / "0-red.png"), "--model", "runs/caption/model")
+    assert captioned.returncode == 0, captioned.stderr
+    assert captioned.stdout.strip()
+    other = seesay(*command, *changes, "--steps", "4")
+    assert other.returncode == 2
+    assert "another recipe or other data" in other.stderr
+
+
+def test_what_is_missing_or_contradictory_is_told(seesay: Run, dataset: Path) -> None:
+    for arguments, message in (
+        ((), "Name a --task or a --recipe"),
+        (("--recipe", "captionin"), "Did you mean caption"),
+        (("--recipe", "captioning-flickr8k", "--task", "vqa"), "is for caption"),
+        (("--recipe", "seesay-small", "--lora", "4"), "decides on lora"),
+    ):
+        done = seesay("train", *arguments, "--data", str(dataset))
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
