@@ -49,7 +49,11 @@ class Rows:
     @classmethod
     def of(cls, captions: Sequence[Sequence[int]], config: TextConfig, together: int = 1) -> Rows:
         """Rows of captions given as token ids without start and end, `together` consecutive ones in each row."""
-        groups = [range(first, first + together) for first in range(0, len(captions), together)]
+        return cls.in_groups(captions, [range(i, i + together) for i in range(0, len(captions), together)], config)
+
+    @classmethod
+    def in_groups(cls, captions: Sequence[Sequence[int]], groups: Sequence[Sequence[int]], config: TextConfig) -> Rows:
+        """The same; `groups` says which captions are in each row."""
         length = max(sum(len(captions[i]) + 1 for i in group) for group in groups)
         ids = np.full((len(groups), length), config.pad_token_id)
         targets, positions, owners = np.full_like(ids, -1), np.zeros_like(ids), np.full_like(ids, -1)

@@ -68,6 +68,15 @@ class Texts:
         """The states of each text's first token, (n, D), of states (R, T, D)."""
         return states.flatten(0, 1)[self.starts]
 
+    def apart(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """States (R, T, D) text by text, (n, longest, D), and which of them a text has, (n, longest) bool."""
+        lengths = torch.bincount(self.owners[self.owners >= 0], minlength=len(self.starts))
+        steps = torch.arange(int(lengths.max()), device=states.device)
+        there = steps < lengths.unsqueeze(1)
+        places = (self.starts.unsqueeze(1) + steps).where(there, self.starts.unsqueeze(1))
+        flat = states.flatten(0, 1).index_select(0, places.flatten())
+        return flat.view(*places.shape, -1), there
+
     def to(self, device: torch.device) -> Texts:
         """The same on another device."""
         return Texts(*(part.to(device) for part in (self.ids, self.positions, self.owners, self.starts, self.groups)))
