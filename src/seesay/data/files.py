@@ -23,14 +23,18 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes its place, on the disk for good, when the block ends; by an exception, never."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+def whole(path: Path, *, settled: bool = True) -> Iterator[BinaryIO]:
+    """A file to write that takes its place when the block ends, and never if it ends by an exception.
+
+    `settled`: its bytes are on the disk before it does, for the sake of power failures. That takes milliseconds.
+    """
+    partial = path.with_name(f".{path.name}.partial")  # one name, so that what a killed process left is taken over
     with writing(path):
         try:
             with partial.open("wb") as file:
                 yield file
-                settle(file)
+                if settled:
+                    settle(file)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

@@ -82,7 +82,7 @@ def stream(
         order = _Listed(source, seed, part)
     window: deque[tuple[Example, Position, Future[Loaded]]] = deque()
     pool = ThreadPoolExecutor(threads, "seesay-load")
-    used = start.epoch - 1  # the last epoch that gave a sample
+    used = start.epoch if start.taken else start.epoch - 1  # the last epoch that gave a sample
     try:
         for example, after in _drawn(order, start):
             random = np.random.default_rng((LOAD, seed, after.epoch, index, after.taken))

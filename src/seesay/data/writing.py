@@ -97,7 +97,12 @@ class _Leaving:
 
     journal: Journal
 
-    def complete(self) -> None: ...
+    def complete(self) -> None:
+        """Make the output whole, and forget the journal."""
+
+    def close(self) -> None:
+        """Let the files go, as they are."""
+        self.journal.close()
 
     def __enter__(self) -> Self:
         return self
@@ -109,7 +114,7 @@ class _Leaving:
             if kind is None:
                 self.complete()
         finally:
-            self.journal.close()
+            self.close()
 
 
 class ShardWriter(_Leaving):
@@ -135,9 +140,14 @@ class ShardWriter(_Leaving):
         with writing(self._partial()):
             self._file = self._partial().open("ab")
         if self._file.tell() < size:
+            self.close()
             remedy = f"delete {self.journal.path}, {self._partial()} and the shards, and begin anew"
             raise DataError(f"{self._partial()}: shorter than its journal says", remedy)
         self._file.truncate(size)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
     def write(self, example: Example, extra: Mapping[str, object] = NOTHING) -> None:
         sample = self._sample(example, extra)
@@ -251,7 +261,7 @@ class SidecarWriter(_Leaving):
         with writing(picture):
             picture.parent.mkdir(parents=True, exist_ok=True)
         for path, content in files.items():
-            with whole(path) as file:
+            with whole(path, settled=False) as file:
                 file.write(content)
         self.skip()
 
@@ -272,7 +282,7 @@ class SidecarWriter(_Leaving):
 
 def one_a_line(captions: Iterable[str]) -> bytes:
     """Captions as a side-car holds them: line breaks within one become spaces."""
-    return "".join(" ".join(caption.split()) + "\n" for caption in captions).encode()
+    return "".join(" ".join(caption.splitlines()) + "\n" for caption in captions).encode()
 
 
 def _member(name: str, data: bytes) -> bytes:
