@@ -24,7 +24,7 @@ from seesay.cli.status import Status, describe, duration
 from seesay.decoding import SearchOptions
 from seesay.describe import CaptionOptions
 from seesay.doctor import GOLDEN_FILE, write_golden
-from seesay.images.sources import TARS
+from seesay.images.tars import TARS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = ("numpy", "onnxruntime", "onnx", "PIL", "rich", "huggingface_hub", "torch", "httpx2", "safetensors")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_blip import PLAIN, TEXT, random_checkpoint
+from tiny_blip import HYBRID, PLAIN, TEXT, random_checkpoint
 
+from seesay.blip.config import VisionConfig
 from seesay.engine.base import Engine
 from seesay.engine.onnx import OnnxEngine
 from seesay.engine.torch import TorchEngine
@@ -53,6 +54,33 @@ def test_answering(cache: Path) -> None:
             logits.append((session.first.copy(), session.logits(np.array([3, 4, 5, 6])).copy()))
     for expected, found in zip(*logits, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("vision", [PLAIN, HYBRID], ids=["plain", "hybrid"])
+def test_one_encoding_serves_every_head_of_a_pretraining_checkpoint(vision: VisionConfig, cache: Path) -> None:
+    """Concept tokens are part of what all of them read, but for the picture's vector, which is made of its first."""
+    checkpoint = random_checkpoint(vision, "pretrain", seed=4)
+    pixels = RANDOM.normal(size=(2, 3, vision.image_size, vision.image_size)).astype(np.float32)
+    found = []
+    for engine in (TorchEngine(checkpoint, "fp32", 1), OnnxEngine(checkpoint, "fp32", 1, cache)):
+        features = engine.encode(pixels).features
+        assert features.shape[1] == vision.tokens
+        found.append(heads(engine, features))
+    for expected, ours in zip(*found, strict=True):
+        assert np.ptp(expected, axis=0).max() > 1e-2, "pictures that are all alike would prove little"
+        np.testing.assert_allclose(ours, expected, atol=1e-4)
+    if vision.concept_tokens:
+        features[:, -vision.concept_tokens :] += 1
+        for changed, expected in zip(heads(engine, features), found[1], strict=True):
+            is_vector = expected.shape[1] == checkpoint.config.projection_dim
+            assert np.allclose(changed, expected, atol=1e-3) == is_vector
+
+
+def heads(engine: Engine, features: np.ndarray) -> list[np.ndarray]:
+    """Next-token logits, matching logits, and the vectors of pictures."""
+    with engine.session(features, np.array([95]), 1) as session:
+        logits = session.first.copy()
+    return [logits, engine.match(IDS, MASK, features), engine.embed_image(features)]
 
 
 def test_int8_is_near(cache: Path) -> None:

@@ -73,8 +73,8 @@ def _is_source(argument: str) -> bool:
 def _looks_like_a_source(argument: str) -> bool:
     """A path to something that is not there, by its suffix or by a slash or star without a space."""
     from seesay.images.formats import EXTENSIONS
-    from seesay.images.sources import TARS
     from seesay.images.tables import TABLES
+    from seesay.images.tars import TARS
 
     path = argument.partition("::")[0]
     known = Path(path).suffix.lower() in {*EXTENSIONS, *TABLES} or path.lower().endswith(TARS)
