@@ -57,8 +57,9 @@ def read_dataset(
     if Path(name).is_dir():
         examples = _folder(Path(name), wanted, report)
     else:
-        files = [Path(one) for one in _files(name)]
-        examples = chain.from_iterable(_file(path, columns, images, wanted, report) for path in files)
+        first, *others = map(Path, _files(name))
+        rest = (_file(path, columns, images, wanted, report) for path in others)
+        examples = chain(_file(first, columns, images, wanted, report), chain.from_iterable(rest))
     return _of_split(examples, str(source), wanted) if wanted else examples
 
 
