@@ -16,7 +16,10 @@ import click
 from seesay.cli.formats import printable
 from seesay.errors import SeesayError, UsageError
 
-COMMANDS = ("caption", "ask", "match", "classify", "capfilt", "models", "doctor", "bench", "train", "completion")
+COMMANDS = (
+    *("caption", "ask", "match", "classify", "explain", "read", "moderate", "capfilt"),
+    *("models", "doctor", "bench", "train", "completion"),
+)
 
 
 class Commands(click.Group):
