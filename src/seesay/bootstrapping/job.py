@@ -24,6 +24,7 @@ import seesay
 from seesay.bootstrapping.journal import lock
 from seesay.bootstrapping.tally import Tally, read_tally, to_json
 from seesay.capfilt import CapFiltOptions
+from seesay.data.documents import DOCUMENTS
 from seesay.data.files import whole
 from seesay.data.shards import expand_braces
 from seesay.errors import DataError, UsageError
@@ -55,6 +56,12 @@ class Job:
             raise UsageError(f"a batch of {self.batch_size} pictures makes no sense", "Give a whole number from 1.")
         if self.options.captions and self.captioner is None:
             raise UsageError("captions need a captioner", "Name one, or ask for 0 captions.")
+        suffix = Path(self.output).suffix.lower()
+        if self.grows and self.output.count("*") != 1:
+            raise UsageError(f"{self.output}: one * must stand for the shard's number", 'Write it so: "clean-*.tar".')
+        if suffix and not self.grows and suffix not in DOCUMENTS:
+            known = ", ".join(["-*.tar", *DOCUMENTS])
+            raise UsageError(f"{self.output}: nothing is written as {suffix}", f"End the name in {known}.")
 
     @property
     def folder(self) -> Path:
@@ -92,13 +99,13 @@ class Job:
         Raises UsageError where the output is somebody else's, was begun with other options, or another process is at
         it.
         """
-        path = self.folder / "job.json"
+        path, facts = self.folder / "job.json", self.facts
         if not path.is_file():
             if there := [*glob.glob(self.output), *glob.glob(f"{self.output}.partial")]:
                 raise UsageError(f"{there[0]} is there, and no run of capfilt made it", "Name another output.")
             (self.folder / "records").mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps(self.facts, indent=1, ensure_ascii=False) + "\n")
-        self._compare(json.loads(path.read_bytes()))
+            write_text(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        self._compare(facts, json.loads(path.read_bytes()))
         with (self.folder / ".lock").open("ab") as file:
             lock(file, self.folder)
             yield
@@ -110,8 +117,7 @@ class Job:
         facts: dict[str, Any] = json.loads(json.dumps(given, default=os.path.abspath))
         return facts
 
-    def _compare(self, earlier: dict[str, Any]) -> None:
-        facts = self.facts
+    def _compare(self, facts: dict[str, Any], earlier: dict[str, Any]) -> None:
         for name in facts.keys() - {"seesay", "source", "output"}:
             if earlier.get(name) != facts[name]:
                 begun, asked = _short(earlier.get(name)), _short(facts[name])

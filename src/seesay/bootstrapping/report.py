@@ -68,10 +68,9 @@ def render(tally: Tally, facts: Mapping[str, str], threshold: float) -> str:
 
 
 def _summary(tally: Tally) -> str:
-    broken = [f"{tally.broken_pictures:,} could not be used"] if tally.broken_pictures else []
-    rows = [f"{tally.broken_rows:,} broken rows of the input were left out"] if tally.broken_rows else []
     kept = f"{tally.pairs:,} of {tally.pictures:,} pictures kept a text ({_share(tally.pairs, tally.pictures)})"
-    return "; ".join([kept, *broken, *rows]) + "."
+    broken = {"unusable pictures": tally.broken_pictures, "broken rows of the input": tally.broken_rows}
+    return "; ".join([kept, *(f"{what}: {count:,}" for what, count in broken.items() if count)]) + "."
 
 
 def _facts(facts: Mapping[str, str]) -> str:
@@ -137,8 +136,8 @@ def _histogram(tally: Tally, threshold: float) -> str:
 
 def _bar(tally: Tally, key: tuple[Origin, int], height: float) -> str:
     origin, place = key
-    width = PLOT_WIDTH / BINS / 2 - 2
-    left = ROOM + place / BINS * PLOT_WIDTH + (1 if origin == "web" else width + 3)
+    width = PLOT_WIDTH / BINS / 2 - 3
+    left = ROOM + place / BINS * PLOT_WIDTH + (3 if origin == "web" else width + 3)
     tall = max(1.0, height * PLOT_HEIGHT)  # a single text among millions is still to be seen
     title = f"{ORIGINS[origin]}, {place / BINS:.2f} to {(place + 1) / BINS:.2f}: {tally.histogram[key]:,}"
     return (

@@ -98,20 +98,33 @@ def _facts(job: Job) -> dict[str, str]:
 
 
 def _gather(job: Job, report: Report) -> None:
-    """One output of all shards, from their records: the models are done."""
-    writer = _open(job.output)
-    if writer is None:
+    """One output of all shards, from their records: the models are done.
+
+    Not every writer can tell a complete output from none, so a file says how far it came: "written" when only the
+    last touch is missing, then "complete".
+    """
+    stage = job.folder / "output.stage"
+    reached = stage.read_text() if stage.is_file() else ""
+    if reached == "complete":
         return
-    with writer:
-        place = 0
-        for shard in job.shards:
-            pairs = _pairs(job, shard, _told_before)
-            with open_journal(shard.journal, batch_size=1) as journal:
-                for pair in pairs:
-                    outcome = journal.next(pair.name)
-                    if place >= writer.done:
-                        _put(writer, pair, outcome, report)
-                    place += 1
+    if writer := _open(job.output):
+        with writer:
+            if reached != "written":
+                _write_kept(job, writer, report)
+                write_text(stage, "written")
+    write_text(stage, "complete")
+
+
+def _write_kept(job: Job, writer: DatasetWriter, report: Report) -> None:
+    place = 0
+    for shard in job.shards:
+        pairs = _pairs(job, shard, _told_before)
+        with open_journal(shard.journal, batch_size=1) as journal:
+            for pair in pairs:
+                outcome = journal.next(pair.name)
+                if place >= writer.done:
+                    _put(writer, pair, outcome, report)
+                place += 1
 
 
 def _pairs(job: Job, shard: Shard, report: Report) -> Iterator[Example]:

@@ -25,9 +25,9 @@ THUMBNAIL = 240
 """Pixels of a thumbnail's longer side."""
 
 KINDS = {
-    "rescued": "The text found is dropped, a caption is kept",
-    "found": "The text found is kept, no caption is",
-    "both": "A text found and a caption are kept",
+    "rescued": "Only what was written is kept",
+    "found": "Only what was found is kept",
+    "both": "Found and written texts are kept",
     "lost": "Nothing is kept",
 }
 
