@@ -18,7 +18,7 @@ from seesay.errors import SeesayError, UsageError
 
 COMMANDS = (
     *("caption", "ask", "match", "classify", "explain", "read", "moderate", "capfilt"),
-    *("models", "doctor", "bench", "train", "completion"),
+    *("models", "doctor", "evaluate", "bench", "train", "completion"),
 )
 
 

@@ -141,3 +141,9 @@ def evaluate_answers(answered: Sequence[Answered]) -> dict[str, VqaScores]:
         )
         for kind, group in groups.items()
     }
+
+
+def kind_of(given: Sequence[str]) -> str:
+    """ "yes/no", "number" or "other", by the commonest answer: VQAv2's kinds, which its annotations name themselves."""
+    commonest = max(given, key=given.count)
+    return "yes/no" if commonest in ("yes", "no") else "number" if commonest.isdigit() else "other"

@@ -1,0 +1,323 @@
+"""Questions about pictures: VQA, multiple choice, yes or no."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seesay.cli.evaluate.shared import (
+    FILE,
+    FOLDER,
+    about,
+    data_options,
+    digest_of,
+    digests,
+    examples,
+    finish,
+    load,
+    pictures_of,
+    progress,
+    read,
+    report_options,
+)
+from seesay.cli.options import machine_options
+from seesay.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from seesay.data import Example
+    from seesay.evaluation.choice import Choice
+    from seesay.evaluation.report import Row
+
+
+@click.command(
+    epilog=examples(
+        "vqa --data v2_OpenEnded_mscoco_val2014_questions.json --results answers.json",
+        "vqa --data vqa.jsonl --images photos --model blip-vqa-base --answer-list answers.txt",
+    )
+)
+@data_options("Pictures with questions and people's answers: VQAv2, or a table.")
+@click.option("--results", type=FILE, help="Answers to score: VQAv2's results (question_id and answer).")
+@machine_options
+@click.option("--answer-list", type=FILE, help="Answers to choose from, one a line. [default: written freely]")
+@report_options
+def vqa(**given: Any) -> None:
+    """Answers to questions: VQAv2's accuracy, and the share of answers that somebody gave (exact)."""
+    from seesay.evaluation.rows import read_answers
+    from seesay.evaluation.vqa import Answered, evaluate_answers, exact_match, kind_of, people, vqa_accuracy
+
+    asked = [one for one in read(given["data"], given["images"], given["split"]) if one.questions][: given["limit"]]
+    questions = [(one, question) for one in asked for question in one.questions]
+    if unanswered := [question for _, question in questions if not question.answers]:
+        raise DataError(f"{given['data']}: nobody's answer to {unanswered[0].text!r}", "give annotations too")
+    models: list[Mapping[str, object]] = []
+    data = digests(given["data"], given["results"], given["answer_list"])
+    if given["results"]:
+        numbers = [question.question_id for _, question in questions]
+        answers = read_answers(given["results"], numbers, key="question_id", answer=("answer", "text"))
+    else:
+        answers = _answer(asked, given, models)
+        data |= digest_of(asked, given["images"])
+    records = []
+    for (_, question), answer in zip(questions, answers, strict=True):
+        truth = people(question.answers)
+        records.append(Answered(answer, truth, kind_of(truth)))
+    rows = [
+        {"questions": kind, "accuracy": 100 * one.accuracy, "exact": 100 * one.exact, "of": one.questions}
+        for kind, one in evaluate_answers(records).items()
+    ]
+    details = [
+        {
+            "image": example.name,
+            "question_id": question.question_id,
+            "question": question.text,
+            "answer": one.answer,
+            "accuracy": vqa_accuracy(one.answer, one.given),
+            "exact": exact_match(one.answer, one.given),
+        }
+        for (example, question), one in zip(questions, records, strict=True)
+    ]
+    finish("vqa", rows, given, models=models, data=data, details=details)
+
+
+def _answer(asked: Sequence[Example], given: Mapping[str, Any], models: list[Mapping[str, object]]) -> list[str]:
+    """The model's answers to every question; `models` gets what was run."""
+    from seesay.asking import AskOptions
+    from seesay.evaluation.running import answer_questions
+
+    answers: tuple[str, ...] = ()
+    if given["answer_list"]:
+        answers = tuple(line for line in given["answer_list"].read_text(encoding="utf-8").splitlines() if line.strip())
+    model, options = load(given), AskOptions(answers=answers)
+    questions = [[question.text for question in one.questions] for one in asked]
+    with progress("pictures", len(asked)) as watch:
+        found = answer_questions(model, pictures_of(asked), questions, options, watch)
+    models.append(about(model, asdict(options) | {"answers": len(answers)}))
+    return [one.text for each in found for one in each]
+
+
+@click.command(
+    epilog=examples(
+        "choice MMBench_DEV_EN.tsv --results answers.tsv",
+        "choice SEEDBench_IMG.tsv --model blip-vqa-base",
+    )
+)
+@click.argument("table", type=FILE)
+@click.option("--results", type=FILE, help="Answers to score: a table or JSON lines of index and prediction.")
+@click.option("--images", type=FOLDER, help="Folder that image_path is relative to. [default: the table's]")
+@machine_options
+@click.option(
+    "--circular/--plain",
+    default=None,
+    help="Whether all turns of a question must be right. [default: where the table has turns]",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="The first so many rows only.")
+@report_options
+def choice(**given: Any) -> None:
+    """Multiple choice in VLMEvalKit's TABLE: MMBench, SEED-Bench and others.
+
+    A model chooses the option that it finds likeliest as the answer. Circular (MMBench) counts a question as right when
+    it is answered right for every turn of its options.
+    """
+    from seesay.evaluation.choice import ROLLED, choice_scores, chosen, to_choice
+    from seesay.evaluation.rows import read_answers, read_rows
+
+    models: list[Mapping[str, object]] = []
+    choices = [to_choice(row, place) for place, row in islice(read_rows(given["table"]), given["limit"])]
+    if given["results"]:
+        numbers = [one.index for one in choices]
+        answers = read_answers(given["results"], numbers, key="index", answer=("prediction", "answer", "text"))
+        letters = [chosen(answer, one.options) for answer, one in zip(answers, choices, strict=True)]
+    else:
+        letters = _choose(choices, given, models)
+    circular = any(one.index >= ROLLED for one in choices) if given["circular"] is None else given["circular"]
+    scores = choice_scores(choices, letters, circular=circular)
+    rows = [{"questions": kind, "accuracy": 100 * one.accuracy, "of": one.questions} for kind, one in scores.items()]
+    details = [
+        {"index": one.index, "question": one.question, "right": one.answer, "chosen": letter}
+        for one, letter in zip(choices, letters, strict=True)
+    ]
+    data = digests(given["table"], given["results"])
+    finish("choice", rows, {**given, "circular": circular}, models=models, data=data, details=details)
+
+
+def _choose(
+    choices: Sequence[Choice], given: Mapping[str, Any], models: list[Mapping[str, object]]
+) -> list[str | None]:
+    """The letter of the option that the model finds likeliest; a picture is encoded once for questions in a row."""
+    from seesay.asking import AskOptions
+
+    model = load(given)
+    letters: list[str | None] = []
+    last, seen = None, None
+    with progress("questions", len(choices)) as watch:
+        for one, image in zip(choices, _pictures_of(given), strict=False):
+            if seen is None or image != last:
+                last, seen = image, model.see(image)
+            by_text = {text: letter for letter, text in reversed(list(one.options.items()))}
+            answer = model.ask(seen, one.question, AskOptions(answers=tuple(by_text)))
+            letters.append(by_text[answer.text])
+            watch(len(letters), len(choices))
+    models.append(about(model))
+    return letters
+
+
+def _pictures_of(given: Mapping[str, Any]) -> Iterator[Any]:
+    """The picture of each row of the table; one whose cell is a short number has that row's."""
+    from seesay.evaluation.rows import read_rows
+
+    folder = given["images"] or given["table"].parent
+    shared = {row["image"] for _, row in read_rows(given["table"]) if len(row.get("image", "")) in range(1, 65)}
+    kept = {row["index"]: row["image"] for _, row in read_rows(given["table"]) if row.get("index") in shared}
+    for place, row in read_rows(given["table"]):
+        yield _picture(row, kept, folder, place)
+
+
+def _picture(row: Mapping[str, Any], kept: Mapping[str, str], folder: Path, place: str) -> Any:
+    """A row's picture: bytes in base64, or a path."""
+    if "image" in row:
+        try:
+            return base64.b64decode(kept.get(row["image"], row["image"]), validate=True)
+        except ValueError as error:
+            raise DataError(f"{place}: the picture is not base64", "check that the download is complete") from error
+    if "image_path" not in row:
+        raise DataError(f"{place}: no picture", "a table for models has image (base64) or image_path")
+    return folder / row["image_path"]
+
+
+@click.command(
+    epilog=examples(
+        "pope coco_pope_random.json coco_pope_popular.json coco_pope_adversarial.json --results answers.jsonl",
+        "pope coco_pope_random.json --images val2014 --model blip-vqa-base",
+    )
+)
+@click.argument("questions", nargs=-1, required=True, type=FILE)
+@click.option("--results", type=FILE, help="Answers to score: JSON lines of question_id and answer.")
+@click.option("--images", type=FOLDER, help="Folder of the pictures.")
+@machine_options
+@click.option("--open", "freely", is_flag=True, help="Answers are written freely. [default: yes or no, the likelier]")
+@report_options
+def pope(**given: Any) -> None:
+    """Is there a ... in the image? POPE's files of QUESTIONS, a row for each.
+
+    Answers are told apart by question_id. Files that number their questions alike need one run each.
+    """
+    from seesay.evaluation.rows import read_answers, read_rows
+    from seesay.evaluation.yes_no import pope_scores
+
+    models: list[Mapping[str, object]] = []
+    rows: list[Row] = []
+    details: list[Row] = []
+    _check_results(given, len(given["questions"]))
+    data = digests(*given["questions"], given["results"])
+    for path in given["questions"]:
+        asked = list(read_rows(path))
+        numbers, labels = ([_cell(row, key, place) for place, row in asked] for key in ("question_id", "label"))
+        if given["results"]:
+            answers = read_answers(given["results"], numbers, key="question_id", answer=("answer", "text"))
+        else:
+            pairs = [(_cell(row, "image", place), _cell(row, "text", place)) for place, row in asked]
+            answers = _yes_or_no(pairs, given, models)
+        scores = pope_scores(answers, labels)
+        values = {name: 100 * value for name, value in asdict(scores).items() if name != "questions"}
+        rows.append({"questions": path.stem, **values, "of": scores.questions})
+        details += [
+            {"file": path.name, "question_id": number, "label": label, "answer": answer}
+            for number, label, answer in zip(numbers, labels, answers, strict=True)
+        ]
+    finish("pope", rows, given, models=models[:1], data=data, details=details)
+
+
+def _check_results(given: Mapping[str, Any], files: int) -> None:
+    if given["results"] is None and given["images"] is None:
+        raise UsageError("nothing to score", "Give --results, or --images for a model to look at.")
+    if given["results"] and files > 1:
+        from seesay.evaluation.rows import read_rows
+
+        numbers = [str(row.get("question_id")) for path in given["questions"] for _, row in read_rows(path)]
+        if len(set(numbers)) < len(numbers):
+            raise UsageError("these files number their questions alike", "Run them one by one, each with its results.")
+
+
+def _cell(row: Mapping[str, Any], key: str, place: str) -> str:
+    from seesay.evaluation.rows import field_of
+
+    return str(field_of(row, (key,), place))
+
+
+def _yes_or_no(
+    pairs: Sequence[tuple[str, str]], given: Mapping[str, Any], models: list[Mapping[str, object]]
+) -> list[str]:
+    """The model's answers about pictures in the folder, in order; a picture is encoded once."""
+    from seesay.asking import AskOptions
+    from seesay.evaluation.running import answer_questions
+
+    model, options = load(given), AskOptions(answers=() if given["freely"] else ("yes", "no"))
+    asked: dict[str, list[int]] = {}
+    for number, (image, _) in enumerate(pairs):
+        asked.setdefault(image, []).append(number)
+    pictures = [given["images"] / image for image in asked]
+    with progress("pictures", len(pictures)) as watch:
+        questions = [[pairs[number][1] for number in numbers] for numbers in asked.values()]
+        found = answer_questions(model, pictures, questions, options, watch)
+    models.append(about(model, asdict(options)))
+    answers = [""] * len(pairs)
+    for numbers, each in zip(asked.values(), found, strict=True):
+        for number, one in zip(numbers, each, strict=True):
+            answers[number] = one.text
+    return answers
+
+
+@click.command(epilog=examples("mme MME.tsv --results answers.tsv", "mme MME.tsv --images MME --model blip-vqa-base"))
+@click.argument("table", type=FILE)
+@click.option("--results", type=FILE, help="Answers to score: a table or JSON lines of index and prediction.")
+@click.option("--images", type=FOLDER, help="Folder that image_path is relative to, for a model to look at.")
+@machine_options
+@click.option("--open", "freely", is_flag=True, help="Answers are written freely. [default: yes or no, the likelier]")
+@report_options
+def mme(**given: Any) -> None:
+    """MME's yes-no questions, in VLMEvalKit's TABLE (index, question, answer, category, image_path).
+
+    accuracy+ counts pictures all of whose questions are answered right; points are both added up, perception and
+    cognition the sums over their subtasks.
+    """
+    from seesay.evaluation.rows import read_answers, read_rows
+    from seesay.evaluation.yes_no import Asked, mme_scores, mme_totals
+
+    _check_results(given, 1)
+    asked = list(read_rows(given["table"]))
+    models: list[Mapping[str, object]] = []
+    keys = ("index", "category", "image_path", "answer", "question")
+    cells = [[_cell(row, key, place) for key in keys] for place, row in asked]
+    if given["results"]:
+        numbers = [number for number, *_ in cells]
+        answers = read_answers(given["results"], numbers, key="index", answer=("prediction", "answer", "text"))
+    else:
+        answers = _yes_or_no([(image, question) for _, _, image, _, question in cells], given, models)
+    records = [
+        Asked(subtask, image, label, answer)
+        for (_, subtask, image, label, _), answer in zip(cells, answers, strict=True)
+    ]
+    scores = mme_scores(records)
+    rows: list[Row] = [
+        {
+            "subtask": name,
+            "accuracy": 100 * one.accuracy,
+            "accuracy+": 100 * one.accuracy_plus,
+            "points": one.points,
+            "of": one.questions,
+        }
+        for name, one in scores.items()
+    ]
+    rows += [{"subtask": name, "points": points} for name, points in mme_totals(scores).items()]
+    details = [
+        {"index": number, "question": question, "label": label, "answer": answer}
+        for (number, _, _, label, question), answer in zip(cells, answers, strict=True)
+    ]
+    data = digests(given["table"], given["results"])
+    finish("mme", rows, given, models=models, data=data, details=details)
