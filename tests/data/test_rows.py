@@ -102,6 +102,19 @@ def test_answers_of_several_people(tmp_path: Path, images: Path) -> None:
     assert [one.question_id for one in example.questions] == [3, None, None, None]
 
 
+def test_an_empty_cell_leaves_the_picture_to_the_next_column(tmp_path: Path, images: Path) -> None:
+    path = write(tmp_path / "t.csv", "image,url,caption,text\na.jpg,https://a/1,A dog,\n,https://a/2,,A cat\n")
+    assert [(one.image, one.captions) for one in read_table(path, images)] == [
+        (images / "a.jpg", ("A dog",)),
+        ("https://a/2", ("A cat",)),
+    ]
+
+
+def test_one_key_does_not_join_two_pictures(tmp_path: Path, images: Path) -> None:
+    path = write(tmp_path / "t.csv", "key,image\nnone,a.jpg\nnone,b.jpg\nnone,b.jpg\n")
+    assert [one.image for one in read_table(path, images)] == [images / "a.jpg", images / "b.jpg"]
+
+
 def test_columns_may_be_named(tmp_path: Path, images: Path) -> None:
     path = write(tmp_path / "t.csv", "image,thumbnail,title,caption\na.jpg,b.jpg,My dog,Wrong\n")
     [example] = read_table(path, images, image="Thumbnail", caption="title")
@@ -117,6 +130,7 @@ def test_columns_may_be_named(tmp_path: Path, images: Path) -> None:
         ("a.jpg,caf\udce9", "not UTF-8"),
         (",A dog", "no picture in this row; it has image, caption"),
         ("x.jpg,A dog", "no image x.jpg in"),
+        ("A dog " * 100 + ",A dog", "no image A dog"),
         ("../images/a.jpg,A dog", "leads out of the folder"),
         ('a.jpg,"A" dog', "',' expected after"),
         ('"data:image/jpeg;base64,%",A dog', "damaged base64"),

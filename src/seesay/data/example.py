@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -117,8 +118,8 @@ def locate(images: Path | None, name: str, place: str) -> Path | None:
     if not stays_inside(name):
         raise DataError(f"{place}: {name} leads out of the folder {images}", "use names relative to the folder")
     path = images / name
-    if not path.is_file():
-        raise DataError(f"{place}: no image {name} in {images}", "download it, or leave the row out")
+    if not os.path.isfile(path):  # unlike Path.is_file, also of names that no file could have
+        raise DataError(f"{place}: no image {name[:200]} in {images}", "download it, or leave the row out")
     return path
 
 

@@ -34,10 +34,11 @@ class Taken:
         self._spelled = {name.strip().lower(): name for name in reversed(self.left)}
 
     def take(self, *names: str) -> Any:
-        """The value under the first of these names that is there; None where none is."""
+        """The value under the first of these names that has one; None where none has."""
         for name in names:
-            if name.lower() in self._spelled:
-                return self.left.pop(self._spelled.pop(name.lower()))
+            spelled = self._spelled.get(name.lower())
+            if spelled in self.left and self.left[spelled] is not None:
+                return self.left.pop(spelled)
         return None
 
 
@@ -124,8 +125,7 @@ def _texts(value: Any, what: str, place: str) -> tuple[str, ...]:
     """One text or a list of them (or of objects that hold one), stripped; blank ones left out."""
     value = _decoded(value)
     values = value if isinstance(value, list | tuple) else [] if value is None else [value]
-    values = [next((one[key] for key in ("raw", *CAPTIONS) if key in one), one) if isinstance(one, dict) else one
-              for one in values]  # fmt: skip
+    values = [Taken(one).take(*CAPTIONS) if isinstance(one, dict) else one for one in values]
     if what == "labels":
         values = [str(one) if isinstance(one, int) else one for one in values]
     if not all(isinstance(one, str) for one in values):

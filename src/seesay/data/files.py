@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seesay.errors import DataError, UsageError
+from seesay.errors import DataError, MissingExtra, UsageError
 
 
 @contextmanager
@@ -91,8 +91,16 @@ class Journal:
 
     def delete(self) -> None:
         """The output is complete."""
-        self.path.unlink()
         self.close()
+        self.path.unlink()
+
+
+def need_pyarrow() -> None:
+    """Raise MissingExtra where Parquet can be neither read nor written."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("a Parquet table", "tables") from error
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from seesay.data.example import Example, Report, check_folder, locate, log_broken, numbered_lines
 from seesay.data.fields import Taken, merged, to_example
-from seesay.errors import DataError, ImageError, MissingExtra
+from seesay.data.files import need_pyarrow
+from seesay.errors import DataError, ImageError
 from seesay.images.formats import EXTENSIONS
 from seesay.images.limits import DEFAULT_LIMITS
 from seesay.images.reading import is_address, is_inline, read_bytes
@@ -66,10 +68,10 @@ def _check(path: Path, columns: Iterable[str], named: Named) -> None:
 
 
 def joined(examples: Iterable[Example]) -> Iterator[Example]:
-    """The examples, those that follow each other under one name made one."""
+    """The examples, those that follow each other about one picture made one."""
     last = None
     for example in examples:
-        if last and last.name == example.name:
+        if last and last.name == example.name and last.image == example.image:
             last = merged(last, example)
             continue
         if last:
@@ -120,9 +122,9 @@ def find_picture(
 
 def _file(name: str, images: Path | None, place: str) -> tuple[str, Path | None]:
     """A picture's file. DAQUAR leaves its suffix out."""
-    if images and Path(name).suffix.lower() not in EXTENSIONS and not (images / name).exists():
+    if images and Path(name).suffix.lower() not in EXTENSIONS and not os.path.exists(images / name):
         for suffix in (".jpg", ".png", ".jpeg", ".webp"):
-            if (images / (name + suffix)).is_file():
+            if os.path.isfile(images / (name + suffix)):
                 return name + suffix, locate(images, name + suffix, place)
     return name, locate(images, name, place)
 
@@ -175,10 +177,9 @@ def _reason(error: Exception) -> str:
 
 
 def _parquet(path: Path, report: Report, named: Named) -> Iterator[Row]:
-    try:
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise MissingExtra("a Parquet table", "tables") from error
+    need_pyarrow()
+    from pyarrow.parquet import ParquetFile
+
     number = 0
     try:
         with ParquetFile(path) as table:

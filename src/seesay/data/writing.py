@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Protocol, Self
+from typing import BinaryIO, Protocol, Self
 
 from seesay.data.documents import DOCUMENTS, picture_bytes, suffix_of
 from seesay.data.example import Example, stays_inside
 from seesay.data.fields import Fields, dumps, to_fields
-from seesay.data.files import Journal, settle, whole, writing
+from seesay.data.files import Journal, need_pyarrow, settle, whole, writing
 from seesay.errors import DataError, UsageError
 from seesay.images.formats import EXTENSIONS
 
@@ -84,6 +84,8 @@ def open_writer(
     suffix = Path(path).suffix.lower()
     if suffix == ".tar":
         return ShardWriter(str(path), resume, shard_bytes, shard_samples)
+    if suffix == ".parquet":
+        need_pyarrow()  # now, not when all is done
     if suffix in DOCUMENTS:
         return RowWriter(Path(path), resume)
     if suffix and not Path(path).is_dir():
@@ -137,8 +139,7 @@ class ShardWriter(_Leaving):
         self.done, self._number, self._shard, self._samples, size = state
         if self._path().exists():  # killed between giving it its name and telling the journal of the next
             self._shard, self._samples, size = self._shard + 1, 0, 0
-        with writing(self._partial()):
-            self._file = self._partial().open("ab")
+        self._file = self._open()
         if self._file.tell() < size:
             self.close()
             remedy = f"delete {self.journal.path}, {self._partial()} and the shards, and begin anew"
@@ -155,7 +156,7 @@ class ShardWriter(_Leaving):
             self._samples >= self._most_samples or self._file.tell() + len(sample) > self._most_bytes
         ):
             self._finish_shard()
-            self._file = self._partial().open("ab")
+            self._file = self._open()
         size = self._file.tell()
         try:
             with writing(self._partial()):
@@ -178,14 +179,19 @@ class ShardWriter(_Leaving):
 
     def _finish_shard(self) -> None:
         """Give the shard in hand its name; the next has the next number."""
-        with writing(self._partial()), self._file:
-            self._file.write(bytes(2 * tarfile.BLOCKSIZE))  # how a tar ends
-            settle(self._file)
-        if self._samples:
+        with writing(self._partial()):
+            with self._file:
+                self._file.write(bytes(2 * tarfile.BLOCKSIZE))  # how a tar ends
+                settle(self._file)
+            if not self._samples:
+                self._partial().unlink()
+                return
             self._partial().replace(self._path())
-            self._shard, self._samples = self._shard + 1, 0
-        else:
-            self._partial().unlink()
+        self._shard, self._samples = self._shard + 1, 0
+
+    def _open(self) -> BinaryIO:
+        with writing(self._partial()):
+            return self._partial().open("ab")
 
     def _path(self) -> Path:
         return Path(self._pattern.replace("*", f"{self._shard:06d}"))
