@@ -186,21 +186,32 @@ class RisingLoss:
 
 @dataclass(slots=True)
 class UnseenImages:
-    """Captions are no likelier with their own image than with another's: figure "image_gain" in nats a token.
+    """Captions are no likelier with their own image than with another's: figure "image_gain" in nats a token; or no
+    better found by it than by chance: figure "recall_gain", recall by that of chance.
 
-    Judged on data that is not trained on, or before training: what was learnt by heart proves nothing.
+    Judged on data that is not trained on: what was learnt by heart proves nothing.
     """
 
-    limit: float = 0.02
-    patience: int = 2
+    gain: float = 0.02
+    recall: float = 1.3
+    patience: int = 3
     """Measurements in a row. A model that has never seen images needs some training before it can be judged."""
     _poor: int = 0
     _since: int = 0
 
     def observe(self, step: int, figures: Figures) -> Alarm | None:
-        if "image_gain" not in figures:
+        if "recall_gain" in figures:
+            poor = figures["recall_gain"] <= self.recall
+            why = (
+                f"Held-out captions and images find each other {figures['recall_gain']:.2f} times as often as by chance"
+            )
+        elif "image_gain" in figures:
+            poor = figures["image_gain"] <= self.gain
+            gain = f"{figures['image_gain']:+.3f} nats a token"
+            why = f"A held-out caption is {gain} likelier with its own image than with another's"
+        else:
             return None
-        if figures["image_gain"] > self.limit:
+        if not poor:
             self._poor = 0
             return None
         self._since = self._since if self._poor else step
@@ -210,8 +221,7 @@ class UnseenImages:
         return Alarm(
             "the captions do not match their images",
             self._since,
-            f"A held-out caption is {figures['image_gain']:+.3f} nats a token likelier with its own image than with "
-            "another's: what is learnt is language, not what images show.",
+            f"{why}: what is learnt is language, not what images show.",
             "checking some pairs by eye (a shifted column or a wrong image folder is the usual cause), or cleaning the "
             "data first.",
         )

@@ -29,7 +29,7 @@ from seesay.training.journal import Journal, plot
 from seesay.training.processes import Processes
 from seesay.training.recipe import Optimisation
 
-STATE, BEST, RESULT = "state.pt", "best.pt", "weights.pt"
+STATE, BEST, RESULT, BESIDE = "state.pt", "best.pt", "weights.pt", "beside.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,10 @@ def fit(
         _Loop(setting, stage, model, plan, score, beside or Beside(), monitor or Monitor(())).train(steps, validate)
     setting.processes.agree(0.0)  # the first may still be writing
     load_weights(model, folder / RESULT)
+    if beside and (folder / BESIDE).exists():
+        with torch.no_grad():
+            for name, value in _read(folder / BESIDE).items():
+                beside.module.get_parameter(name).copy_(value)
 
 
 class _Loop:
@@ -173,7 +177,7 @@ class _Loop:
     ) -> None:
         self.setting, self.stage, self.folder = setting, stage, setting.output / stage
         self.model, self.plan, self.score, self.beside, self.monitor = model, plan, score, beside, monitor
-        more = [parameter for parameter in beside.module.parameters() if parameter.requires_grad]
+        more = [parameter for _, parameter in _learning(beside.module)]
         groups = parameter_groups(model, plan)
         if more:
             groups.append({"params": more, "scale": 1.0, "weight_decay": 0.0})
@@ -210,6 +214,8 @@ class _Loop:
                 self.setting.show(Status(self.stage, progress.step, plan.steps, left, figures))
         if self.log:
             self.log.close()
+            if learnt := dict(_learning(self.beside.module)):
+                _write(self.folder / BESIDE, {name: parameter.detach() for name, parameter in learnt.items()})
             os.replace(self.folder / BEST, self.folder / RESULT)
             (self.folder / STATE).unlink(missing_ok=True)
 
@@ -329,7 +335,11 @@ def autocast(device: str, plan: Optimisation) -> torch.autocast:
 
 def trained(model: Blip) -> dict[str, torch.nn.Parameter]:
     """The parameters that are not frozen, by name."""
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return dict(_learning(model))
+
+
+def _learning(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    return ((name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad)
 
 
 def learning_rate(plan: Optimisation, step: int) -> float:

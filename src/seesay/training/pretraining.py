@@ -21,6 +21,7 @@ from seesay.blip.model import Blip, KeyValues
 from seesay.errors import CapabilityError
 from seesay.training.batches import Rows
 from seesay.training.contrastive import Contrast, Towers, Vectors, ramped
+from seesay.training.diagnostics import mean_similarity
 from seesay.training.loop import Step, mixed
 from seesay.training.matching import draw_negatives, matching_loss
 from seesay.training.objectives import left_to_see, token_loss
@@ -57,6 +58,9 @@ class PairLosses:
     """Of the tokens of the whole batch, those in this part."""
     accuracy: float
     """Of the matching head, on right and wrong pairs."""
+    image_similarity: float
+    text_similarity: float
+    """Mean cosine of the vectors of two images, and of two texts."""
 
 
 class PairLoss(nn.Module):
@@ -84,7 +88,8 @@ class PairLoss(nn.Module):
         contrastive = self.contrast.loss(own, target, batch.ids, batch.owners, alpha, self.processes)
         matching, accuracy, context = self._match(batch, features, own.detached(), draws)
         language, share = self._write(batch, features, context) if self.model.config.task == "pretrain" else (None, 1.0)
-        return PairLosses(contrastive, matching, language, share, accuracy)
+        alike = mean_similarity(own.image), mean_similarity(own.text)
+        return PairLosses(contrastive, matching, language, share, accuracy, *alike)
 
     def _match(
         self, batch: Pairs, features: Tensor, own: Vectors, draws: torch.Generator
@@ -161,6 +166,8 @@ class PairObjective:
             "itm": found.matching.item(),
             "itm accuracy": found.accuracy,
             "temperature": self.contrast.temperature.item(),
+            "image_similarity": found.image_similarity,
+            "text_similarity": found.text_similarity,
         }
         if found.language is not None:
             loss = loss + found.language * found.share
