@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from seesay.asking import AskOptions
-from seesay.describe import CaptionOptions, Seen
+from seesay.describe import CaptionOptions, Seen, check_capable
 from seesay.engine.base import Encoded
 from seesay.errors import CapabilityError, ImageError
 from seesay.images import ImageLike, open_image
@@ -25,12 +25,21 @@ class Scripted:
 
     def __init__(self, reply: Callable[[str], str]) -> None:
         self._reply = reply
-        self.options: list[AskOptions] = []
-        """Those of each question, in order."""
+        self.limits: list[int] = []
+        """Tokens that each instruction was given room for."""
 
     def see(self, image: ImageLike) -> Seen:
         open_image(image)
         return Seen(Encoded(np.zeros((1, 1, 1), np.float32)), self.name)
+
+    def need(self, verb: str) -> None:
+        check_capable(self, verb)
+
+    def instruct(self, image: ImageLike | Seen, instruction: str, *, max_tokens: int) -> Answer:
+        if not isinstance(image, Seen):
+            self.see(image)
+        self.limits.append(max_tokens)
+        return Answer(self._reply(instruction), -0.1, None, provenance=MADE)
 
     def ask(
         self, image: ImageLike | Seen, question: str, options: AskOptions | None = None, **changes: object
@@ -38,7 +47,6 @@ class Scripted:
         if not isinstance(image, Seen):
             self.see(image)
         options = replace(options or AskOptions(), **changes)  # type: ignore[arg-type]
-        self.options.append(options)
         said = self._reply(question)
         others = tuple(Answer(one, -1.0, None, provenance=MADE) for one in options.answers if one != said)
         return Answer(said, -0.1, None, provenance=MADE, alternatives=others)
