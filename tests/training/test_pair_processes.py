@@ -1,31 +1,26 @@
-"""Two processes that share pairs have, together, the losses and gradients of one that has all."""
+"""Two processes that share pairs have, together, the losses and gradients of one; also with the weights spread."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_pairs import objective, pair_model, pairs
 from torch import Tensor
+from two_processes import on_two
 
+from seesay.blip.config import Task
 from seesay.training.pretraining import Pairs
 from seesay.training.processes import Processes
+from seesay.training.sharding import Sharded, whole
 
-SCRIPT = """
-import sys, torch
-from test_pair_processes import taken
-from seesay.training.processes import joined
-
-torch.set_num_threads(1)
-with joined() as processes:
-    torch.save(taken(processes, sys.argv[2]), f"{sys.argv[1]}/{processes.rank}.pt")
-"""
 EACH = 2
+STARTS = (0, 3, 20)
+"""Of three batches of four images; image 3 comes again in the second."""
+TASKS: tuple[Task, ...] = ("pretrain", "match")
+
+Records = list[dict[str, Tensor]]
 
 
 def part(batch: Pairs, processes: Processes) -> Pairs:
@@ -35,13 +30,13 @@ def part(batch: Pairs, processes: Processes) -> Pairs:
     return Pairs(batch.images[images], batch.ids[images], batch.captions[first : first + size * EACH])
 
 
-def taken(processes: Processes, task: str) -> list[dict[str, Tensor]]:
-    """Loss, gradients and queues of three steps of plain descent; image 3 comes again in the second."""
-    model = pair_model(task)  # type: ignore[arg-type]  # a task
+def losses_and_gradients(processes: Processes, task: Task) -> Records:
+    """Also the queues, over three steps of plain descent."""
+    model = pair_model(task)
     aim = objective(model, processes, queue=11)
     parameters = {**dict(model.named_parameters()), "temperature": aim.contrast.temperature}
     found = []
-    for step, start in enumerate((0, 3, 20)):
+    for step, start in enumerate(STARTS):
         made = aim(part(pairs(4, EACH, start), processes), step)
         made.loss.backward()
         processes.sum_gradients(list(parameters.values()))
@@ -58,32 +53,69 @@ def taken(processes: Processes, task: str) -> list[dict[str, Tensor]]:
     return found
 
 
-@pytest.mark.parametrize("task", ["pretrain", "match"])
-def test_losses_and_gradients_of_two_are_those_of_one(task: str, tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    environment = {
-        **os.environ,
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-        "PYTHONPATH": str(Path(__file__).parent),
-    }
-    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), task]
-    running = [
-        subprocess.Popen(command, env=environment | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
-    ]
-    alone = taken(Processes(), task)
-    for process in running:
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
-    together = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    for step, whole in enumerate(alone):
-        for name, value in whole.items():
-            for half in together:
-                assert torch.allclose(half[step][name], value, atol=1e-5), (step, name)
+def spread(processes: Processes) -> dict[str, Any]:
+    """Losses of three steps with spread weights, all weights afterwards, and how many of them are here."""
+    model = pair_model()
+    aim = objective(model, processes, queue=11)
+    sharded = Sharded(model, aim.contrast)
+    adam = torch.optim.Adam([p for p in sharded.parameters() if p.requires_grad], 1e-3, eps=1e-3)
+    losses = []
+    for step, start in enumerate(STARTS):
+        loss, _ = sharded(lambda start=start, step=step: aim(part(pairs(4, EACH, start), processes), step))
+        loss.backward()
+        adam.step()
+        adam.zero_grad()
+        aim.follow()
+        losses.append(processes.total(loss.item()))
+    here = sum(parameter.to_local().numel() for parameter in sharded.parameters())
+    return {"losses": torch.tensor(losses), "weights": whole(sharded.state_dict()), "here": here}
+
+
+def at_one_place() -> dict[str, Any]:
+    """The same on one process that has everything."""
+    model = pair_model()
+    aim = objective(model, queue=11)
+    adam = torch.optim.Adam([*model.parameters(), aim.contrast.temperature], 1e-3, eps=1e-3)
+    losses = []
+    for step, start in enumerate(STARTS):
+        made = aim(pairs(4, EACH, start), step)
+        made.loss.backward()
+        adam.step()
+        adam.zero_grad()
+        aim.follow()
+        losses.append(made.loss.item())
+    weights = {f"model.{name}": value.clone() for name, value in model.state_dict().items()}
+    weights |= {f"beside.0.{name}": value.clone() for name, value in aim.contrast.state_dict().items()}
+    here = sum(parameter.numel() for parameter in (*model.parameters(), *aim.contrast.parameters()))
+    return {"losses": torch.tensor(losses), "weights": weights, "here": here}
+
+
+def everything(processes: Processes) -> list[Any]:
+    """In one start of the processes, which takes longer than what they do."""
+    return [*(losses_and_gradients(processes, task) for task in TASKS), spread(processes)]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
+    return on_two("test_pair_processes", "everything", tmp_path_factory.mktemp("two"))
+
+
+@pytest.mark.parametrize("number", range(len(TASKS)))
+def test_losses_and_gradients_of_two_are_those_of_one(number: int, both: list[list[Any]]) -> None:
+    alone = losses_and_gradients(Processes(), TASKS[number])
+    for step, record in enumerate(alone):
+        for name, value in record.items():
+            for half in both:
+                assert torch.allclose(half[number][step][name], value, atol=1e-5), (step, name)
     assert alone[1]["text_encoder.embeddings.word_embeddings.weight"].abs().max() > 1e-3
     assert (alone[2]["queue"] - alone[1]["queue"]).abs().max() > 1e-3
+
+
+def test_spread_weights_take_the_same_steps(both: list[list[Any]]) -> None:
+    expected = at_one_place()
+    for found in (half[-1] for half in both):
+        assert torch.allclose(found["losses"], expected["losses"], atol=1e-4)
+        assert found["weights"].keys() == expected["weights"].keys()
+        for name, value in expected["weights"].items():
+            assert torch.allclose(found["weights"][name], value, atol=1e-5), name
+        assert found["here"] < 0.55 * expected["here"]
