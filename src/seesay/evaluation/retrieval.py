@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 RANKS = (1, 5, 10)
+BEHIND = 10_000.0
+"""What puts those that were not re-ranked behind all that were: log-odds of a double end at 708."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,13 @@ def nearest(similarities: Floats, k: int) -> Ints:
 
 
 def reranked(similarities: Floats, near: Ints, log_odds: Floats) -> Floats:
-    """Scores of each row with its k nearest put in a new order, before all others.
+    """Scores of each row with its k nearest put in a new order; the others follow in their old one.
 
     near, log_odds: (rows, k), from `nearest`, and of each pair the log-odds that it matches (ITM). The new order is by
     log-odds plus similarity. (BLIP's own code adds the similarity to the logit of "match" alone, and that of "no match"
     is left out; a probability tells only their difference.)
     """
-    scores = np.full(similarities.shape, -np.inf)
+    scores = similarities - BEHIND
     rows = np.arange(len(near))[:, None]
     scores[rows, near] = log_odds + similarities[rows, near]
     return scores

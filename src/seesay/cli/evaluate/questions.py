@@ -56,9 +56,11 @@ def vqa(**given: Any) -> None:
     if unanswered := [question for _, question in questions if not question.answers]:
         raise DataError(f"{given['data']}: nobody's answer to {unanswered[0].text!r}", "give annotations too")
     models: list[Mapping[str, object]] = []
-    data = digests(given["data"], given["results"], given["answer_list"])
+    data = digests(given["data"], _annotations(given["data"]), given["results"], given["answer_list"])
     if given["results"]:
         numbers = [question.question_id for _, question in questions]
+        if None in numbers:
+            raise UsageError(f"questions of {given['data']} have no question_id", "Number them, or let a model answer.")
         answers = read_answers(given["results"], numbers, key="question_id", answer=("answer", "text"))
     else:
         answers = _answer(asked, given, models)
@@ -83,6 +85,13 @@ def vqa(**given: Any) -> None:
         for (example, question), one in zip(questions, records, strict=True)
     ]
     finish("vqa", rows, given, models=models, data=data, details=details)
+
+
+def _annotations(data: str) -> Path | None:
+    """VQAv2's second file, which is read with the first where it lies beside it."""
+    from seesay.data.vqa import annotations_beside
+
+    return annotations_beside(Path(data)) if data.endswith(".json") else None
 
 
 def _answer(asked: Sequence[Example], given: Mapping[str, Any], models: list[Mapping[str, object]]) -> list[str]:
