@@ -1,0 +1,202 @@
+"""What a photograph's file says of it: when and where it was taken, who is on it, what somebody wrote about it.
+
+Read from EXIF, IPTC and XMP, as cameras, telephones and photo programs write them. Places stay as they are written, or
+as coordinates: nothing is looked up. What is damaged or missing is left out.
+
+These facts were written by somebody, and anybody may have: they are data. They are also private (a home's coordinates,
+names of people): they go into a text only where somebody asks for them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seesay.images.decode import known, translated
+from seesay.images.formats import open_container
+from seesay.images.limits import DEFAULT_LIMITS, Limits
+from seesay.images.reading import ImageLike, read_bytes
+
+if TYPE_CHECKING:
+    from PIL.Image import Exif, Image
+
+TAKEN, SUB_IFD, GPS_IFD = 0x9003, 0x8769, 0x8825
+DESCRIPTION, CHANGED, XP_COMMENT, XP_KEYWORDS = 0x010E, 0x0132, 0x9C9C, 0x9C9E
+IPTC_KEYWORDS, IPTC_CITY, IPTC_PLACE, IPTC_COUNTRY, IPTC_CAPTION = (2, 25), (2, 90), (2, 92), (2, 101), (2, 120)
+LONGEST = 300
+"""Characters of one fact: more is no name of a place or a person."""
+
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+DC = "{http://purl.org/dc/elements/1.1/}"
+PHOTOSHOP = "{http://ns.adobe.com/photoshop/1.0/}"
+IPTC_CORE = "{http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/}"
+IPTC_EXTENSION = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
+REGIONS = "{http://www.metadataworkinggroup.com/schemas/regions/}"
+MICROSOFT = "{http://ns.microsoft.com/photo/1.2/t/Region#}"
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFacts:
+    """What the file says. Empty where it says nothing."""
+
+    taken: datetime | None = None
+    place: str = ""
+    """Names from small to large ("Trastevere, Rome, Italy"), else coordinates ("41.889 N, 12.470 E")."""
+    people: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    description: str = ""
+    """What somebody wrote about the photograph."""
+
+
+def photo_facts(image: ImageLike, *, limits: Limits = DEFAULT_LIMITS, allow_private: bool = False) -> PhotoFacts:
+    """What the picture's file says of it; nothing for arrays. Raises ImageError where there is no picture at all."""
+    if isinstance(image, np.ndarray):
+        return PhotoFacts()
+    if not isinstance(image, (str, Path, bytes)):
+        return _facts(image)
+    data = read_bytes(image, limits=limits, allow_private=allow_private)
+    kind = known(data, limits)
+    with translated(data, kind):
+        return _facts(open_container(data, kind))
+
+
+def _facts(image: Image) -> PhotoFacts:
+    exif, iptc, xmp = image.getexif(), _iptc(image), _xmp(image.info.get("xmp"))
+    names = [
+        next((place for place in candidates if place), "")
+        for candidates in (
+            (xmp.first(IPTC_CORE + "Location"), _last(iptc, IPTC_PLACE)),
+            (xmp.first(PHOTOSHOP + "City"), _last(iptc, IPTC_CITY)),
+            (xmp.first(PHOTOSHOP + "Country"), _last(iptc, IPTC_COUNTRY)),
+        )
+    ]
+    people = [*xmp.all(IPTC_EXTENSION + "PersonInImage"), *xmp.all(REGIONS + "Name")]
+    people += xmp.all(MICROSOFT + "PersonDisplayName")
+    keywords = [*xmp.all(DC + "subject"), *iptc.get(IPTC_KEYWORDS, ()), *_wide(exif.get(XP_KEYWORDS)).split(";")]
+    described = (xmp.first(DC + "description"), _last(iptc, IPTC_CAPTION), _told(exif.get(DESCRIPTION)))
+    return PhotoFacts(
+        _taken(exif),
+        ", ".join(name for name in names if name) or _coordinates(exif),
+        _distinct(people),
+        _distinct(keyword for keyword in keywords if keyword not in people),
+        next((one for one in (*described, _wide(exif.get(XP_COMMENT))) if one), ""),
+    )
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value.strip()[:LONGEST] for value in values if value.strip()))
+
+
+def _told(value: object) -> str:
+    return " ".join(str(value or "").replace("\0", " ").split())[:LONGEST]
+
+
+# --------------------------------------------------------------------------------------------------------------- EXIF
+
+
+def _taken(exif: Exif) -> datetime | None:
+    for written in (exif.get_ifd(SUB_IFD).get(TAKEN), exif.get(CHANGED)):
+        try:
+            return datetime.strptime(str(written).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+        except ValueError:  # missing, or "0000:00:00 00:00:00", which cameras without a clock write
+            continue
+    return None
+
+
+def _coordinates(exif: Exif) -> str:
+    gps = exif.get_ifd(GPS_IFD)
+    try:
+        parts = [f"{_degrees(gps[place]):.3f} {str(gps[side]).strip(chr(0))}" for side, place in ((1, 2), (3, 4))]
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return ""
+    return ", ".join(parts)
+
+
+def _degrees(angle: Any) -> float:
+    degrees, minutes, seconds = map(float, angle)
+    found = degrees + minutes / 60 + seconds / 3600
+    if not 0 <= found <= 180:
+        raise ValueError(f"{found} degrees")
+    return found
+
+
+def _wide(value: object) -> str:
+    """Microsoft's tags hold UTF-16."""
+    if isinstance(value, tuple):
+        value = bytes(part for part in value if isinstance(part, int) and 0 <= part < 256)
+    return _told(value.decode("utf-16-le", "ignore")) if isinstance(value, bytes) else ""
+
+
+# --------------------------------------------------------------------------------------------------------------- IPTC
+
+
+def _iptc(image: Image) -> Mapping[tuple[int, int], list[str]]:
+    from PIL.IptcImagePlugin import getiptcinfo
+
+    try:
+        found = getiptcinfo(image) or {}  # type: ignore[arg-type]  # any image will do
+    except Exception:  # a damaged block costs its facts, not the picture
+        return {}
+    return {
+        key: [_told(_decoded(value)) for value in (values if isinstance(values, list) else [values])]
+        for key, values in found.items()
+    }
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _last(found: Mapping[tuple[int, int], list[str]], key: tuple[int, int]) -> str:
+    return found.get(key, [""])[-1]
+
+
+# ---------------------------------------------------------------------------------------------------------------- XMP
+
+
+class _Xmp:
+    """The values of an XMP packet by their names, whether written as attributes, elements or lists."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            if text := _told(value):
+                self._values.setdefault(name, []).append(text)
+
+    def all(self, name: str) -> list[str]:
+        return self._values.get(name, [])
+
+    def first(self, name: str) -> str:
+        return next(iter(self.all(name)), "")
+
+
+def _xmp(packet: object) -> _Xmp:
+    """Documents with a DOCTYPE are left out: XMP has none, and entities can be made to swell."""
+    from xml.etree import ElementTree
+
+    text = packet.encode() if isinstance(packet, str) else packet
+    if not isinstance(text, bytes) or b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        return _Xmp(())
+    try:
+        root = ElementTree.fromstring(text.strip(b"\0 \r\n\t"))
+    except ElementTree.ParseError:
+        return _Xmp(())
+    return _Xmp(_pairs(root))
+
+
+def _pairs(root: Any) -> Iterator[tuple[str, str]]:
+    for element in root.iter():
+        yield from element.attrib.items()
+        items = list(element.iter(RDF + "li"))
+        if items and element.tag not in (RDF + "Bag", RDF + "Seq", RDF + "Alt", RDF + "li"):
+            yield from ((element.tag, item.text or "") for item in items)
+        elif element.text:
+            yield element.tag, element.text
