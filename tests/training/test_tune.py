@@ -18,7 +18,7 @@ from seesay.training.check import Checked
 from seesay.training.diagnostics import Alarm
 from seesay.training.loop import Status
 from seesay.training.tune import tune
-from seesay.training.tuning import Reinforcement, Tuning
+from seesay.training.tuning import Contrastive, Reinforcement, Tuning
 
 
 class Stopped(Exception):
@@ -88,7 +88,7 @@ def test_a_batch_in_parts_is_the_batch(start: Checkpoint, data: Path, tmp_path: 
     """Captions of different length in each part, so that a mean of means would be another loss."""
     for parts in (1, 4):
         recipe = replace(TUNING, dropout=0.0, augment=False)
-        recipe = replace(recipe, captions_per_image=1, optimisation=replace(PLAN, accumulate=parts))
+        recipe = replace(recipe, texts_per_image=1, optimisation=replace(PLAN, accumulate=parts))
         tune(recipe, start, data, tmp_path / str(parts))
     one, other = (read_checkpoint(tmp_path / parts / "model").weights for parts in ("1", "4"))
     assert all(np.allclose(one[name], other[name], atol=2e-5) for name in one)
@@ -135,6 +135,37 @@ def test_rewarded_captions_follow(start: Checkpoint, data: Path, tmp_path: Path)
     tune(recipe, start, data, tmp_path)
     assert all("reward" in line for line in log_of(tmp_path, "self_critical") if "learning_rate" in line)
     assert len(log_of(tmp_path, "self_critical")) == 3
+
+
+def test_retrieval_starts_from_a_captioner(start: Checkpoint, data: Path, tmp_path: Path) -> None:
+    """Its text encoder begins as the decoder; heads are drawn. Resumed, its queues and slow towers go on."""
+    recipe = replace(TUNING, task="retrieval", contrastive=Contrastive(queue=16, momentum=0.9))
+    tune(recipe, start, data, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        tune(recipe, start, data, tmp_path / "broken", show=stop_after(5))  # type: ignore[arg-type]
+    tune(recipe, start, data, tmp_path / "broken")
+    assert log_of(tmp_path / "broken") == log_of(tmp_path / "whole")
+    assert {"itc", "itm", "image_similarity", "temperature"} <= log_of(tmp_path / "whole")[0].keys()
+    model = seesay.load(tmp_path / "whole" / "model", precision="fp32", threads=1, cache=tmp_path / "cache")
+    assert model.capabilities >= {"match", "embed"}
+    assert model.checkpoint.config.temperature != start.config.temperature  # learnt, and kept
+    assert model.match(data / "images" / "0.png", "a red boat").probability is not None
+    assert "tensors drawn at random" in (tmp_path / "whole" / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_answers_are_learnt(start: Checkpoint, data: Path, tmp_path: Path) -> None:
+    tune(replace(lasting(10), task="vqa", texts_per_image=2), start, data, tmp_path)
+    assert losses(tmp_path)[-1] < losses(tmp_path)[0]
+    assert json.loads((tmp_path / "scores.json").read_text()).keys() >= {"accuracy", "exact"}
+    model = seesay.load(tmp_path / "model", precision="fp32", threads=1, cache=tmp_path / "cache")
+    assert "ask" in model.capabilities
+
+
+def test_pre_training_learns_all_three(start: Checkpoint, data: Path, tmp_path: Path) -> None:
+    tune(replace(lasting(4), task="pretrain", optimisation=replace(PLAN, accumulate=2)), start, data, tmp_path)
+    assert {"itc", "itm", "lm", "loss"} <= log_of(tmp_path)[0].keys()
+    assert json.loads((tmp_path / "scores.json").read_text()).keys() >= {"recall", "matching", "cider"}
+    assert read_checkpoint(tmp_path / "model").config.task == "pretrain"
 
 
 def test_the_check_tells_a_set_up_that_learns_from_one_that_cannot(

@@ -58,7 +58,11 @@ def write_pictures(folder: Path, count: int) -> list[dict[str, object]]:
         picture = Image.new("RGB", (48, 40), colour)
         picture.paste("white", MARKS[thing])
         picture.save(folder / "images" / f"{number}.png")
-        rows.append({"image": f"{number}.png", "captions": captions_of(colour, thing)})
+        questions = [
+            {"question": "what is in the water", "answers": {thing: 1.0}},
+            {"question": "what colour is the water", "answers": {colour: 0.7, "no": 0.3}},
+        ]
+        rows.append({"image": f"{number}.png", "captions": captions_of(colour, thing), "questions": questions})
     return rows
 
 
@@ -92,7 +96,7 @@ TUNING = Tuning(  # `data` is the folder of the data set
     optimisation=PLAN,
     data=Dataset(dataset="data.jsonl", images="images"),
     batch=8,
-    captions_per_image=2,
+    texts_per_image=2,
     dropout=0.1,
 )
 

@@ -33,6 +33,7 @@ FIRST = os.environ.get("RANK", "0") == "0"  # torchrun numbers the processes tha
   seesay train --recipe captioning-flickr8k --data DIR
   seesay train --task caption --from blip-base --data captions.jsonl --images photos --output runs/mine
   seesay train --task caption --from blip-large --lora 8 --precision fp16 --data "shards/{000..099}.tar" --check
+  seesay train --task retrieval --from blip-itm-base-coco --data pairs.csv --layer-decay 0.9
   seesay train --task vqa --from blip-vqa-base --freeze image --data vqa.jsonl
   torchrun --nproc-per-node 2 -m seesay train --recipe captioning-flickr8k --data DIR
 
@@ -47,6 +48,7 @@ Exit status: 0 the model is there, 1 it is not, 2 the command cannot be meant, 1
 @click.option("--images", type=click.Path(path_type=Path), help="The folder of its pictures.")
 @click.option("--split", help="The split to train on, several as train+restval.")
 @click.option("--validation-split", help="The split to validate on. [default: val, or a twentieth that is held out]")
+@click.option("--validation-data", metavar="DATASET", help="Another data set to validate on.")
 @click.option("--output", "-o", type=click.Path(path_type=Path, file_okay=False), help="[default: runs/RECIPE]")
 @click.option("--check", is_flag=True, help="First learn a handful of samples by heart, to see whether that can work.")
 @click.option("--freeze", type=click.Choice(["nothing", "backbone", "image"]), help="What of the image side stays.")
@@ -126,6 +128,8 @@ def _changed(recipe: Tuning, given: dict[str, Any]) -> Tuning:
         ),
     )
     data = replace(recipe.data, **chosen(train="split", validation="validation_split"))
+    if given["validation_data"]:
+        data = replace(data, validation_dataset=str(Path(given["validation_data"]).absolute()))
     if given["images"]:
         data = replace(data, images=str(given["images"].absolute()))
     critical = recipe.self_critical

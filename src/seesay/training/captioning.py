@@ -30,7 +30,7 @@ class Captioning:
 
     def step(self, draw: Draw) -> Step:
         setup = self.setup
-        each = setup.recipe.captions_per_image
+        each = setup.recipe.texts_per_image
         tokens = [draw_captions(draw.rng, [*map(list, setup.samples[i].tokens)], each) for i in draw.places]
         mine = [caption for own in tokens[draw.mine] for caption in own]
         share = count_tokens(mine) / count_tokens([caption for own in tokens for caption in own])

@@ -42,7 +42,10 @@ class Checked:
 def handful(recipe: Tuning) -> Tuning:
     """The recipe for the check: nothing that hinders learning by heart, and the learning rate at its height."""
     plan = replace(recipe.optimisation, steps=STEPS, warm_up=0, floor=1.0, accumulate=1)
-    return replace(recipe, optimisation=plan, dropout=0.0, smoothing=0.0, augment=False, views=1)
+    contrastive = replace(recipe.contrastive, alpha=0.0, queue=0)
+    return replace(
+        recipe, optimisation=plan, contrastive=contrastive, dropout=0.0, smoothing=0.0, augment=False, views=1
+    )
 
 
 def check(setup: Setup, task: Task) -> Checked:

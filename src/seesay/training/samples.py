@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +16,7 @@ from seesay.images import read_bytes
 from seesay.tokenizer import Tokenizer
 from seesay.training.tuning import Dataset, Kind
 
-TRAIN, VALIDATION = ("train", "restval"), ("val", "validation", "valid", "dev")
+TRAIN, VALIDATION, TEST = ("train", "restval"), ("val", "validation", "valid", "dev"), "test"
 HELD_OUT, MOST_HELD_OUT = 20, 1000  # one image in so many, and how many at most
 
 log = logging.getLogger("seesay.training")
@@ -65,15 +65,15 @@ def read_samples(source: Dataset, data: Path, kept: Path, kind: Kind, tokenizer:
     """
     where = str(data / source.dataset) if source.dataset else str(data)
     images = data / source.images if source.images else None
-    examples = _merged(read_dataset(where, images=images))
+    examples = list(_examples(source, where, data, images))
     samples, splits = [], []
-    for number, example in enumerate(examples):
+    for number, example in enumerate(_merged(examples)):
         found = _sample(example, kind, tokenizer, source.longest)
         picture = _file(example, kept / f"{number:09}") if found else None
         if found and picture:
             samples.append(replace(found, image=picture))
             splits.append(example.split)
-    train, validation = _divided(samples, splits, source)
+    train, validation = _divided(samples, splits)
     if not train or not validation:
         wanted = {"caption": "captions", "vqa": "questions with answers"}.get(kind, "captions")
         raise DataError(
@@ -140,26 +140,33 @@ def _file(example: Example, kept: Path) -> Path | None:
     return kept
 
 
-def _divided(
-    samples: Sequence[Sample], splits: Sequence[str | None], source: Dataset
-) -> tuple[list[Sample], list[Sample]]:
-    """Samples to train on and to validate on."""
-    named = {split for split in splits if split}
-    train = set(source.train.split("+")) if source.train else named & set(TRAIN)
-    validation = {source.validation} if source.validation else named & set(VALIDATION)
-    if validation:
-        held = [split in validation for split in splits]
+def _examples(source: Dataset, where: str, data: Path, images: Path | None) -> Iterator[Example]:
+    """What is trained on and what is validated on, told apart by their splits where that can be told already."""
+    if source.train:
+        yield from (replace(one, split=TRAIN[0]) for one in read_dataset(where, images=images, split=source.train))
+    elif not source.validation or source.validation_dataset:
+        yield from read_dataset(where, images=images)
     else:
-        usable = [i for i, split in enumerate(splits) if not train or split in train]
-        order = sorted(usable, key=lambda i: blake2b(samples[i].name.encode()).digest())
-        chosen = set(order[: max(min(2, len(usable) // 2), min(MOST_HELD_OUT, len(usable) // HELD_OUT))])
-        held = [i in chosen for i in range(len(samples))]
-    rows = list(zip(samples, splits, held, strict=True))
-    others = (validation | set(VALIDATION) | {"test"}) - train
-    return (
-        [one for one, split, out in rows if not out and (split in train if train else split not in others)],
-        [one for one, _, out in rows if out],
-    )
+        out = {one.name for one in read_dataset(where, images=images, split=source.validation)}
+        yield from (one for one in read_dataset(where, images=images) if one.name not in out)
+    if source.validation_dataset or source.validation:
+        other = str(data / source.validation_dataset) if source.validation_dataset else where
+        held = read_dataset(other, images=images, split=source.validation)
+        yield from (replace(one, split=VALIDATION[0]) for one in held)
+
+
+def _divided(samples: Sequence[Sample], splits: Sequence[str | None]) -> tuple[list[Sample], list[Sample]]:
+    """Samples to train on and to validate on; a test split is neither."""
+    train = set(TRAIN) & set(splits)
+    validation = set(VALIDATION) & set(splits)
+    mine = [i for i, split in enumerate(splits) if (split in train if train else split not in (*VALIDATION, TEST))]
+    if validation:
+        held = [i for i, split in enumerate(splits) if split in validation]
+    else:
+        order = sorted(mine, key=lambda i: blake2b(samples[i].name.encode()).digest())
+        held = sorted(order[: max(min(2, len(mine) // 2), min(MOST_HELD_OUT, len(mine) // HELD_OUT))])
+    out = set(held)
+    return [samples[i] for i in mine if i not in out], [samples[i] for i in held]
 
 
 def _fingerprint(samples: Sequence[Sample]) -> str:

@@ -35,7 +35,7 @@ def for_task(checkpoint: Checkpoint, task: Task, dropout: float) -> tuple[Blip, 
         for name, weight in model.state_dict().items():
             sources = (source for source in _sources(name) if source in checkpoint.weights)
             for source in sources:
-                value = torch.from_numpy(checkpoint.weights[source])
+                value = torch.tensor(checkpoint.weights[source])
                 if value.shape == weight.shape:
                     weight.copy_(value)
                     break

@@ -21,9 +21,11 @@ from seesay.training.dropout import lock_dropout, set_dropout
 from seesay.training.journal import alarms_in
 from seesay.training.loop import Setting, Status, fit, trained
 from seesay.training.lora import merged
+from seesay.training.pairing import Pairing
 from seesay.training.pictures import Kept, Pictures, Pixels, keep
 from seesay.training.prepare import write_atomically
 from seesay.training.processes import Processes, joined
+from seesay.training.questions import Answering
 from seesay.training.samples import Samples, read_samples
 from seesay.training.setup import Setup, Task, steps_of
 from seesay.training.transfer import for_task, prepare_training, recompute_layers
@@ -99,7 +101,9 @@ class _Run:
         kept = self.output / "data" / "pictures"
         for turn in range(2):
             if self.processes.first is (turn == 0):
-                samples = read_samples(self.recipe.data, data, kept, self.recipe.task, self.setup.tokenizer)
+                positions = self.setup.checkpoint.config.text.max_position_embeddings
+                source = replace(self.recipe.data, longest=min(self.recipe.data.longest, positions - 2))
+                samples = read_samples(source, data, kept, self.recipe.task, self.setup.tokenizer)
             self.processes.agree(0.0)
         self._belong(samples)
         return samples
@@ -163,7 +167,8 @@ class _Run:
         if self.processes.first:
             for alarm in check_captions([one.captions for one in self.samples.train]):
                 self.tell(alarm)
-        self._fit("tuning", _task(setup), recipe.optimisation.accumulate, recipe.seed)
+        self.task = _task(setup)
+        self._fit("tuning", self.task, recipe.optimisation.accumulate, recipe.seed)
         if recipe.self_critical:
             set_dropout(setup.model, 0.0)  # what is rewarded is what the model would say
             task = SelfCritical(setup, recipe.self_critical)
@@ -189,11 +194,12 @@ class _Run:
     def export(self) -> None:
         """The checkpoint, its scores on all that was held out, and its card."""
         if self.processes.first and not (self.output / "scores.json").exists():
-            setup, folder = self.setup, self.output / "model"
+            setup, task, folder = self.setup, self.task, self.output / "model"
             weights = {name: value.cpu().float().numpy() for name, value in merged(setup.model).items()}
-            write_checkpoint(folder, setup.model.config, weights, setup.checkpoint.vocabulary)
+            config = task.config if isinstance(task, Pairing) else setup.model.config
+            write_checkpoint(folder, config, weights, setup.checkpoint.vocabulary)
             setup.model.eval()
-            scores = _task(setup).validate(None)
+            scores = task.validate(None)
             count = sum(parameter.numel() for parameter in trained(setup.model).values())
             alarms = [alarm.what for alarm in check_captions([one.captions for one in self.samples.train])]
             alarms += [alarm for stage in ("tuning", "self_critical") for alarm in alarms_in(self.output / stage)]
@@ -204,4 +210,10 @@ class _Run:
 
 def _task(setup: Setup) -> Task:
     """What the recipe's task learns by."""
-    return Captioning(setup)
+    match setup.recipe.task:
+        case "caption":
+            return Captioning(setup)
+        case "vqa":
+            return Answering(setup)
+        case _:
+            return Pairing(setup)

@@ -37,6 +37,8 @@ class Dataset:
     """The split to train on, several as "train+restval". Left out: these two, or all that is not held out."""
     validation: str | None = None
     """The split to validate on. Left out: "val", or what is held out."""
+    validation_dataset: str | None = None
+    """Another data set to validate on, all of it unless `validation` names a split."""
     longest: int = 40
     """Tokens of a text; what is longer is cut."""
 
@@ -52,7 +54,6 @@ class Contrastive:
     momentum: float = 0.995
     alpha: float = 0.4
     """The slow towers' share in the targets, reached after an epoch."""
-    hard_negatives: bool = True
 
     def __post_init__(self) -> None:
         share(self, "momentum", "alpha")
@@ -95,7 +96,8 @@ class Tuning:
     dropout: float = 0.1
     batch: int = 32
     """Images for each step, over all processes and accumulated parts."""
-    captions_per_image: int = 1
+    texts_per_image: int = 1
+    """Captions or questions of each image that a step takes."""
     augment: bool = True
     """Random crops, mirror images and RandAugment."""
     views: int = 4
@@ -110,7 +112,7 @@ class Tuning:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive(self, "batch", "captions_per_image", "views")
+        positive(self, "batch", "texts_per_image", "views")
         share(self, "dropout", "smoothing")
         if self.lora < 0:
             raise UsageError(f"lora is {self.lora}", "Give a rank such as 8, or 0 for none.")
