@@ -136,7 +136,7 @@ def test_braces() -> None:
 
 
 def test_many_samples_need_little_memory(tmp_path: Path) -> None:
-    with open_writer(tmp_path / "many-*.tar", shard_samples=250) as writer:
+    with open_writer(tmp_path / "many-*.tar") as writer:
         for number in range(600):
             writer.write(Example(f"{number}.jpg", b"\xff\xd8\xff" + number.to_bytes(2, "big") * 5000, ("A dog",)))
     tracemalloc.start()
