@@ -7,6 +7,7 @@ does.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -95,7 +96,8 @@ def _connected(address: str, processors: int) -> Iterator[None]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody asked for it
         options = {"num_cpus": processors, "include_dashboard": False}
     try:
-        ray.init(address, log_to_driver=False, **options)
+        ray.init(address, log_to_driver=False, logging_level=logging.WARNING, **options)
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise SeesayError(f"no Ray at {address}: {error}", 'Start one, or give "local" for one of its own.') from error
     try:
