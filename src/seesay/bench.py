@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seesay.describe import Blip, CaptionOptions
+from seesay.describe import Blip, CaptionOptions, as_blip
 from seesay.errors import MissingExtra, UsageError
 from seesay.images import open_image, to_pixels
 from seesay.loading import load
@@ -47,7 +47,7 @@ def measure(
     Other programs on the machine slow all of it: compare figures of one run only.
     """
     for precision in precisions:
-        blip = load(model, precision=precision, threads=threads, offline=offline)
+        blip = as_blip(load(model, precision=precision, threads=threads, offline=offline), "be measured")
         blip.caption(PHOTO)  # opens the graphs
         for stage, action in _stages(blip):
             yield Measurement(precision, stage, _median(action, repeats))
@@ -70,7 +70,7 @@ def against_transformers(model: str, *, threads: int | None = None, repeats: int
     except ImportError as error:
         raise MissingExtra("A comparison with transformers", "compare") from error
 
-    blip = load(model)
+    blip = as_blip(load(model), "be measured")
     if blip.checkpoint.config.vision.embedding != "patch":
         raise UsageError(
             "transformers cannot load the hybrid image encoder", "Compare blip-base or another public model."

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -70,7 +70,8 @@ class CaptionOptions(SearchOptions):
 class Seen:
     """A picture that was encoded: give it to any verb in place of the picture, and encoding is not paid again."""
 
-    encoded: Encoded = field(repr=False)
+    encoded: Any = field(repr=False)
+    """What the model made of it: a BLIP's `Encoded`, or whatever another model reads in place of the picture."""
     model: str
 
 
@@ -82,6 +83,10 @@ class Describer(Protocol):
     @property
     def capabilities(self) -> frozenset[str]:
         """Verbs this model can do: "caption", "match", "embed", "ask". The others raise CapabilityError."""
+        ...
+
+    def need(self, verb: str) -> None:
+        """Raises CapabilityError, which names a model that can, where this one cannot do `verb`."""
         ...
 
     def see(self, image: ImageLike) -> Seen:
@@ -165,7 +170,7 @@ class Blip:
 
     def see(self, image: ImageLike) -> Seen:
         """Encode a picture once, to ask it several things. Raises ImageError."""
-        return _only(self._see([image]))
+        return only(self._see([image]))
 
     def caption(self, image: ImageLike | Seen, options: CaptionOptions | None = None, **changes: object) -> Caption:
         """A sentence about the picture; with `count`, further ones as its `alternatives`.
@@ -173,7 +178,7 @@ class Blip:
         `changes` are fields of CaptionOptions: `caption("photo.jpg", count=3, nucleus=True)`.
         Raises ImageError where the picture cannot be used, UsageError for options that contradict each other.
         """
-        return _only(self.captions([image], options, **changes))
+        return only(self.captions([image], options, **changes))
 
     def captions(
         self, images: Sequence[ImageLike | Seen], options: CaptionOptions | None = None, **changes: object
@@ -185,7 +190,7 @@ class Blip:
         """
         self.need("caption")
         start = time.perf_counter()
-        options = _with_changes(options or CaptionOptions(), changes)
+        options = with_changes(options or CaptionOptions(), changes)
 
         def describe(seen: Sequence[Seen], _: Sequence[int]) -> list[Caption]:
             found = self._describe([one.encoded for one in seen], options)
@@ -199,7 +204,7 @@ class Blip:
 
         Raises ImageError where the picture cannot be used, UsageError for a text without a word.
         """
-        return _only(self.matches([image], [[text]]))[0]
+        return only(self.matches([image], [[text]]))[0]
 
     def matches(
         self, images: Sequence[ImageLike | Seen], texts: Sequence[Sequence[str]]
@@ -209,7 +214,7 @@ class Blip:
         A picture is encoded once, however many its texts; a text that stands beside several is embedded once.
         """
         self.need("match")
-        _check_pairs(images, texts, "lists of texts")
+        check_pairs(images, texts, "lists of texts")
         start = time.perf_counter()
         read = [[self._reader.read(text) for text in beside] for beside in texts]
 
@@ -223,7 +228,7 @@ class Blip:
 
     def embed_image(self, image: ImageLike | Seen) -> Embedding:
         """The picture as a vector, comparable with those of texts. Raises ImageError."""
-        return _only(self.embed_images([image]))
+        return only(self.embed_images([image]))
 
     def embed_images(self, images: Sequence[ImageLike | Seen]) -> list[Embedding | ImageError]:
         """One batch: the vector of each picture, or the error that says why there is none."""
@@ -256,7 +261,7 @@ class Blip:
         Raises ImageError where the picture cannot be used, UsageError for a question without a word and for options
         that contradict each other.
         """
-        return _only(self.answers([image], [question], options, **changes))
+        return only(self.answers([image], [question], options, **changes))
 
     def answers(
         self,
@@ -270,9 +275,9 @@ class Blip:
         Several questions about one picture: `see` it once, and give what was seen again and again.
         """
         self.need("ask")
-        _check_pairs(images, questions, "questions")
+        check_pairs(images, questions, "questions")
         start = time.perf_counter()
-        options = _with_changes(options or AskOptions(), changes)
+        options = with_changes(options or AskOptions(), changes)
         read = [self._reader.read(question) for question in questions]
 
         def answer(seen: Sequence[Seen], rows: Sequence[int]) -> list[Answer]:
@@ -441,12 +446,24 @@ class Blip:
 
     def need(self, verb: str) -> None:
         """Raises CapabilityError, which names a model that can, where this one cannot do `verb`."""
-        if verb not in self.capabilities:
-            words, able = ABLE[verb]
-            raise CapabilityError(f"{self.name} cannot {words}", f"Use a model that can, such as {able}.")
+        check_capable(self, verb)
 
 
-def _only(results: Sequence[Record | ImageError]) -> Record:
+def check_capable(model: Describer, verb: str) -> None:
+    """Raises CapabilityError, which names a model that can, where this one cannot do `verb`."""
+    if verb not in model.capabilities:
+        words, able = ABLE[verb]
+        raise CapabilityError(f"{model.name} cannot {words}", f"Use a model that can, such as {able}.")
+
+
+def as_blip(model: Describer, what: str) -> Blip:
+    """The model, for what only a BLIP can do, since it takes more than the protocol's verbs. Raises CapabilityError."""
+    if not isinstance(model, Blip):
+        raise CapabilityError(f"{model.name} cannot {what}: that takes a BLIP", f"Use {ABLE['match'][1]}, for example.")
+    return model
+
+
+def only(results: Sequence[Record | ImageError]) -> Record:
     """The result of a batch of one; raises it where it is an error."""
     [result] = results
     if isinstance(result, ImageError):
@@ -459,12 +476,12 @@ def _signed(answer: Answer, provenance: Provenance) -> Answer:
     return replace(answer, provenance=provenance, alternatives=others)
 
 
-def _check_pairs(images: Sequence[object], others: Sequence[object], what: str) -> None:
+def check_pairs(images: Sequence[object], others: Sequence[object], what: str) -> None:
     if isinstance(others, str) or len(images) != len(others):
         raise UsageError(f"{len(images)} pictures and {len(others)} {what}", "Give one for each picture.")
 
 
-def _with_changes(options: Options, changes: Mapping[str, object]) -> Options:
+def with_changes(options: Options, changes: Mapping[str, object]) -> Options:
     known = {one.name for one in fields(options)}
     if unknown := sorted(changes.keys() - known):
         kind = "caption" if isinstance(options, CaptionOptions) else "question"

@@ -122,9 +122,13 @@ def _places(settings: Settings) -> Iterator[Finding]:
 
 def _golden(settings: Settings) -> Iterator[Finding]:
     """The default model's captions of the photos beside it, compared with those it gave when it was made."""
+    from seesay.describe import as_blip
     from seesay.loading import load
-    from seesay.models import locate
+    from seesay.models import Service, locate
 
+    if Service.named(settings.model):
+        yield Finding("model", "note", f"{settings.model} answers over HTTP, and was not asked")
+        return
     found = locate(settings.model, settings)
     if found is None:
         remedy = f"seesay models pull {settings.model}"
@@ -140,7 +144,9 @@ def _golden(settings: Settings) -> Iterator[Finding]:
                 settings.model, precision=precision, threads=settings.threads, cache=settings.cache, offline=True
             )
             for photo, golden in expected.items():
-                yield _compared(model, found.path / photo, Golden(**golden), exact=precision == "fp32")
+                yield _compared(
+                    as_blip(model, "be compared"), found.path / photo, Golden(**golden), exact=precision == "fp32"
+                )
         except Exception as error:  # whatever it is, it is what the doctor was asked for
             remedy = (
                 error.remedy if isinstance(error, SeesayError) else "SEESAY_DEBUG=1 seesay caption PHOTO shows where."
@@ -152,6 +158,7 @@ def _compared(model: Blip, photo: Path, golden: Golden, *, exact: bool) -> Findi
     """fp32 is to repeat its golden caption; other precisions may say something else, which is only noted."""
     topic = f"{photo.name} in {model.engine.precision}"
     said = model.caption(photo)
+    assert said.score is not None  # a BLIP tells
     if said.text == golden.caption and (not exact or abs(said.score - golden.score) <= TOLERANCE):
         return Finding(topic, "ok", f"{said.text} ({said.score:.2f})")
     detail = f"{said.text!r} ({said.score:.2f}) where {golden.caption!r} ({golden.score:.2f}) was expected"
@@ -170,7 +177,7 @@ def write_golden(folder: Path) -> None:
 
     model = load(folder, precision="fp32")
     captions = {photo.name: model.caption(photo) for photo in sorted(folder.glob("*.jpg"))}
-    golden = {name: asdict(Golden(one.text, round(one.score, 4))) for name, one in captions.items()}
+    golden = {name: asdict(Golden(one.text, round(one.score or 0.0, 4))) for name, one in captions.items()}
     (folder / GOLDEN_FILE).write_text(json.dumps(golden, indent=2) + "\n", encoding="utf-8")
 
 

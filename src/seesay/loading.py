@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from seesay.describe import Blip
-from seesay.errors import UsageError
+from seesay.describe import Blip, Describer
+from seesay.errors import ModelNotFound, UsageError
 from seesay.images.limits import DEFAULT_LIMITS, Limits
-from seesay.models import resolve
+from seesay.models import Service, resolve
 from seesay.settings import load_settings
 
 if TYPE_CHECKING:
+    from seesay.backends.api import ApiModel
     from seesay.engine.base import Engine, Precision
+    from seesay.settings import Settings
 
 
 def load(
@@ -25,20 +27,41 @@ def load(
     engine: Literal["onnx", "torch"] = "onnx",
     device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,
-) -> Blip:
-    """A model that describes pictures: the one inside the package, or another by name, hub id or folder.
+    max_cost: float | None = None,
+) -> Describer:
+    """A model that describes pictures: the one inside the package, or another by name, hub id or folder, or one behind
+    an API, such as "openai:gpt-4o-mini", "ollama:llava:13b" or "openai:MODEL@http://localhost:8000/v1".
 
     What is not given is taken from `SEESAY_*` variables, the user's configuration file, and defaults, in that order.
     The first use of a model converts it (seconds to a minute) and keeps the result in the cache. `engine="torch"`
-    with `device="cuda"` is for graphics cards.
+    with `device="cuda"` is for graphics cards. `max_cost`: dollars that a model behind an API may cost (`ApiModel`).
 
-    Raises ModelNotFound, DownloadError, CheckpointError, MissingExtra, UsageError.
+    Raises ModelNotFound, DownloadError, CheckpointError, ServiceError, MissingExtra, UsageError.
     """
-    from seesay.blip.checkpoint import read_checkpoint
-
     settings = load_settings(
         model=None if model is None else str(model), precision=precision, threads=threads, offline=offline, cache=cache
     )
+    if service := Service.named(settings.model):
+        if engine != "onnx" or device != "cpu":
+            raise UsageError(f"{service.name} computes elsewhere", "Leave engine and device out.")
+        return _behind_api(service, settings, limits, max_cost)
+    return _blip(settings, engine, device, limits)
+
+
+def _behind_api(service: Service, settings: Settings, limits: Limits, max_cost: float | None) -> ApiModel:
+    from seesay.backends.api import ApiModel, is_near
+
+    if settings.offline and not is_near(service):
+        raise ModelNotFound(
+            f"{service.name} is on the network, and offline nothing is asked",
+            "Leave offline out, or use another model.",
+        )
+    return ApiModel(service, max_cost=max_cost, limits=limits)
+
+
+def _blip(settings: Settings, engine: Literal["onnx", "torch"], device: str, limits: Limits) -> Blip:
+    from seesay.blip.checkpoint import read_checkpoint
+
     found = resolve(settings.model, settings)
     checkpoint = read_checkpoint(found.path)
     arithmetic: Engine

@@ -29,12 +29,13 @@ class Caption:
     """A sentence about a picture.
 
     `score` is the mean log-probability of its tokens in nats, end token included (0 is certain, -1 is an e-fold less
-    likely per token), before any length penalty. `flags` name what is wrong with it: "empty", "repetition", "cut off";
+    likely per token), before any length penalty; None where the model does not tell, as most models behind an API do
+    not (those that do leave the end token out). `flags` name what is wrong with it: "empty", "repetition", "cut off";
     "retried" says that a first attempt was degenerate and this is the second.
     """
 
     text: str
-    score: float
+    score: float | None
     tokens: tuple[int, ...] = ()
     token_scores: tuple[float, ...] = ()
     flags: tuple[str, ...] = ()
@@ -73,12 +74,13 @@ class Match:
 class Answer:
     """What the model says to a question about a picture.
 
-    `score` is the mean log-probability of its tokens in nats, end token included, as a caption's is. `flags`: "empty",
+    `score` is the mean log-probability of its tokens in nats, end token included, as a caption's is; None where the
+    model does not tell. `flags`: "empty",
     "cut off", and "shortened", where the question was longer than the model reads, and lost its end.
     """
 
     text: str
-    score: float
+    score: float | None
     probability: float | None
     """Of this answer among those given to choose from, which add up to 1; of one that was written freely, among all
     that could be written."""

@@ -10,14 +10,14 @@ import click
 
 from seesay.cli.arguments import files, pictures_and_texts
 from seesay.cli.formats import Row, answer_row, answers
-from seesay.cli.options import listed, machine_options, search_changes, search_options
+from seesay.cli.options import cost_option, listed, machine_options, search_changes, search_options
 from seesay.cli.pictures import STATUS, Telling, picture_options, tell
 from seesay.errors import ImageError
 
 if TYPE_CHECKING:
     from seesay.asking import AskOptions
     from seesay.batches import Tell
-    from seesay.describe import Blip, Seen
+    from seesay.describe import Describer, Seen
     from seesay.images import ImageLike
     from seesay.records import Answer
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 )
 @click.option("--count", type=click.IntRange(min=1), help="Answers to each question. [default: 1]")
 @search_options(max_tokens=9)
+@cost_option
 @picture_options()
 @click.pass_context
 def ask(ctx: click.Context, /, arguments: tuple[str, ...], **given: Any) -> None:
@@ -60,19 +61,20 @@ def ask(ctx: click.Context, /, arguments: tuple[str, ...], **given: Any) -> None
     sources, questions = pictures_and_texts(arguments, given["question"], "--question")
     options = AskOptions(answers=listed(given["choice"]), **search_changes(given))
 
-    def answered(model: Blip) -> Tell[list[Answer]]:
+    def answered(model: Describer) -> Tell[list[Answer]]:
         model.need("ask")
         return partial(_ask, model, questions, options)
 
     def rows(name: str, found: Sequence[Answer]) -> list[Row]:
         return [answer_row(name, question, answer) for question, answer in zip(questions, found, strict=True)]
 
+    each = len(questions) * options.count
     table = answers(len(questions), ranked=bool(options.answers))
-    tell(ctx, sources, given, Telling(table, answered, rows, done="answered", beside=questions))
+    tell(ctx, sources, given, Telling(table, answered, rows, done="answered", beside=questions, requests=each))
 
 
 def _ask(
-    model: Blip, questions: Sequence[str], options: AskOptions, images: Sequence[ImageLike]
+    model: Describer, questions: Sequence[str], options: AskOptions, images: Sequence[ImageLike]
 ) -> list[list[Answer] | ImageError]:
     """Every question about every picture, each picture encoded once."""
     seen = [_see(model, image) for image in images]
@@ -80,17 +82,18 @@ def _ask(
     found = iter(model.answers([one for one in good for _ in questions], [*questions] * len(good), options))
     told: list[list[Answer] | ImageError] = []
     for one in seen:
-        told.append(one if isinstance(one, ImageError) else [_good(next(found)) for _ in questions])
+        told.append(one if isinstance(one, ImageError) else _all_or_error([next(found) for _ in questions]))
     return told
 
 
-def _see(model: Blip, image: ImageLike) -> Seen | ImageError:
+def _see(model: Describer, image: ImageLike) -> Seen | ImageError:
     try:
         return model.see(image)
     except ImageError as error:
         return error
 
 
-def _good(answer: Answer | ImageError) -> Answer:
-    assert not isinstance(answer, ImageError)  # its picture was seen
-    return answer
+def _all_or_error(answers: Sequence[Answer | ImageError]) -> list[Answer] | ImageError:
+    """The answers to all questions about a picture, or the first error of a model behind an API that left one open."""
+    good = [one for one in answers if not isinstance(one, ImageError)]
+    return good if len(good) == len(answers) else next(one for one in answers if isinstance(one, ImageError))

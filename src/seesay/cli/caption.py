@@ -9,13 +9,13 @@ import click
 
 from seesay.cli.arguments import files
 from seesay.cli.formats import CAPTIONS, Row, caption_row
-from seesay.cli.options import machine_options, search_changes, search_options
+from seesay.cli.options import cost_option, machine_options, search_changes, search_options
 from seesay.cli.pictures import FORMATS, STATUS, Telling, picture_options, tell
 from seesay.settings import BUILTIN
 
 if TYPE_CHECKING:
     from seesay.batches import Tell
-    from seesay.describe import Blip
+    from seesay.describe import Describer
     from seesay.records import Caption
 
 HINT = f"{BUILTIN} is a small model; --model blip-base sees more (990 MB, fetched once)."
@@ -31,6 +31,8 @@ HINT = f"{BUILTIN} is a small model; --model blip-base sees more (990 MB, fetche
   seesay caption holiday/ --output captions.jsonl --skip-existing
   seesay caption holiday/ --format txt-sidecar
   seesay caption products.csv::image_url --model blip-base --format csv
+  seesay caption photo.jpg --model ollama:llava:13b
+  seesay caption holiday/ --model openai:gpt-4o-mini --max-cost 0.50
   find . -name "*.png" | seesay caption -
 
 {STATUS}
@@ -41,6 +43,7 @@ HINT = f"{BUILTIN} is a small model; --model blip-base sees more (990 MB, fetche
 @click.option("--count", type=click.IntRange(min=1), help="Captions for each picture. [default: 1]")
 @click.option("--prompt", help="Words that each caption starts with.")
 @search_options(max_tokens=20)
+@cost_option
 @picture_options((*FORMATS, "coco", "txt-sidecar"))
 @click.pass_context
 def caption(ctx: click.Context, /, sources: tuple[str, ...], **given: Any) -> None:
@@ -55,11 +58,11 @@ def caption(ctx: click.Context, /, sources: tuple[str, ...], **given: Any) -> No
     changes = search_changes(given) | ({} if given["prompt"] is None else {"prompt": given["prompt"]})
     options = CaptionOptions(**changes)
 
-    def captions(model: Blip) -> Tell[Caption]:
+    def captions(model: Describer) -> Tell[Caption]:
         model.need("caption")
         return partial(model.captions, options=options)
 
     def rows(name: str, found: Caption) -> list[Row]:
         return [caption_row(name, found)]
 
-    tell(ctx, sources, given, Telling(CAPTIONS, captions, rows, done="captioned", hint=HINT))
+    tell(ctx, sources, given, Telling(CAPTIONS, captions, rows, done="captioned", hint=HINT, requests=options.count))

@@ -13,7 +13,7 @@ from seesay.cli.pictures import STATUS, Telling, picture_options, tell
 
 if TYPE_CHECKING:
     from seesay.batches import Tell
-    from seesay.describe import Blip
+    from seesay.describe import Describer
     from seesay.records import Classification
 
 
@@ -62,10 +62,13 @@ def classify(
     """
     names = listed(labels)
 
-    def classified(model: Blip) -> Tell[Classification]:
+    def classified(model: Describer) -> Tell[Classification]:
         from seesay.classifying import TEMPLATE, Classifier
+        from seesay.describe import as_blip
 
-        return Classifier(model, names, templates or (TEMPLATE,), given["head"]).classifications
+        return Classifier(
+            as_blip(model, "classify pictures"), names, templates or (TEMPLATE,), given["head"]
+        ).classifications
 
     def rows(name: str, found: Classification) -> list[Row]:
         return [class_row(name, found)]

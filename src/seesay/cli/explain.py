@@ -61,6 +61,7 @@ def explain(image: str, text: str | None, output: Path | None, threshold: float,
     """
     from seesay.cli.outputs import replace
     from seesay.cli.pictures import load_model
+    from seesay.describe import as_blip
     from seesay.errors import ImageRefused
     from seesay.explaining import explain as explained
     from seesay.images import open_image
@@ -72,7 +73,7 @@ def explain(image: str, text: str | None, output: Path | None, threshold: float,
     if settings.offline and is_address(image):
         raise ImageRefused(f"{image} is on the network, and this run is offline", "Leave --offline out.")
     picture = open_image(image, allow_private=given["allow_private_urls"])
-    told = explained(load_model(settings), picture, text, threshold=threshold)
+    told = explained(as_blip(load_model(settings), "explain itself"), picture, text, threshold=threshold)
     if output:
         replace(output, _file(output.suffix.lower(), image, picture, told))
     click.echo(dumps(row(image, told)) if given["as_json"] else _lines(told))

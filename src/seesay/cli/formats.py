@@ -43,6 +43,11 @@ def _made(by: Provenance | None) -> Row:
     return dict(zip(MADE, values, strict=True))
 
 
+def _rounded(value: float | None) -> float | None:
+    """A log-probability; None where the model tells none."""
+    return None if value is None else round(value, 4)
+
+
 def _digits(value: float | None) -> float | None:
     """Four of them: probabilities may be very small."""
     return None if value is None else float(f"{value:.4g}")
@@ -57,7 +62,7 @@ def caption_row(name: str, caption: Caption) -> Row:
 
 
 def _sentence(caption: Caption) -> Row:
-    return {"caption": caption.text, "log_probability": round(caption.score, 4), "flags": list(caption.flags)}
+    return {"caption": caption.text, "log_probability": _rounded(caption.score), "flags": list(caption.flags)}
 
 
 def _sentences(row: Row) -> list[str]:
@@ -77,7 +82,7 @@ def answer_row(name: str, question: str, answer: Answer) -> Row:
 
 
 def _answer(answer: Answer) -> Row:
-    sure = {"probability": _digits(answer.probability), "log_probability": round(answer.score, 4)}
+    sure = {"probability": _digits(answer.probability), "log_probability": _rounded(answer.score)}
     return {"answer": answer.text, **sure, "flags": list(answer.flags)}
 
 

@@ -14,7 +14,7 @@ from seesay.cli.pictures import STATUS, Telling, picture_options, tell
 
 if TYPE_CHECKING:
     from seesay.batches import Tell
-    from seesay.describe import Blip
+    from seesay.describe import Describer
     from seesay.records import Match
 
 
@@ -48,7 +48,7 @@ def match(ctx: click.Context, /, arguments: tuple[str, ...], texts: tuple[str, .
     """
     sources, beside = pictures_and_texts(arguments, texts, "--text")
 
-    def matches(model: Blip) -> Tell[list[Match]]:
+    def matches(model: Describer) -> Tell[list[Match]]:
         model.need("match")
         return lambda images: model.matches(images, [beside] * len(images))
 

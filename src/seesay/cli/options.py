@@ -23,7 +23,7 @@ def model_names(ctx: click.Context, parameter: click.Parameter, incomplete: str)
 
 def model_option(*names: str, **changes: Any) -> Callable[[Command], Command]:
     """An option that names a model; `changes` as for `click.option`."""
-    return click.option(*names, metavar="NAME|HF-ID|FOLDER", shell_complete=model_names, **changes)
+    return click.option(*names, metavar="NAME|HF-ID|FOLDER|API:MODEL", shell_complete=model_names, **changes)
 
 
 def arithmetic_options(command: Command) -> Command:
@@ -62,6 +62,16 @@ def search_options(max_tokens: int) -> Callable[[Command], Command]:
         return command
 
     return add
+
+
+def cost_option(command: Command) -> Command:
+    """--max-cost."""
+    return click.option(
+        "--max-cost",
+        type=click.FloatRange(min=0),
+        metavar="DOLLARS",
+        help="The most that a model behind an API may cost: more is not begun, and nothing is sent beyond it.",
+    )(command)
 
 
 def search_changes(given: dict[str, Any]) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from seesay.errors import ImageError, ImageRefused, UsageError
 from seesay.settings import BUILTIN
 
 if TYPE_CHECKING:
+    from seesay.backends.api import ApiModel
     from seesay.batches import Tell, Told
     from seesay.cli.outputs import Output, Target
-    from seesay.describe import Blip
+    from seesay.describe import Describer
     from seesay.settings import Settings
 
 Record = TypeVar("Record")
@@ -82,6 +83,8 @@ class Telling(Generic[Record]):
     """What to tell a person who took the built-in model."""
     load: Callable[[Settings], Any] | None = None
     """What tells of pictures; None is the model that the settings name."""
+    requests: int = 1
+    """What a model behind an API is asked of each picture, for the estimate of its cost."""
 
 
 def tell(ctx: click.Context, sources: Sequence[str], given: dict[str, Any], telling: Telling[Record]) -> None:
@@ -93,7 +96,11 @@ def tell(ctx: click.Context, sources: Sequence[str], given: dict[str, Any], tell
     settings = load_settings(**{name: given.get(name) for name in ("model", "precision", "threads", "offline")})
     target = _target(given, telling.table)
     found = pictures(sources, column=given["column"], frames=given["frames"], allow_private=given["allow_private_urls"])
-    model_says = telling.tell((telling.load or load_model)(settings))
+    model = telling.load(settings) if telling.load else load_model(settings, given.get("max_cost"))
+    metered = _metered(model, settings)
+    if metered:
+        _announce(metered, sources, given, telling.requests)
+    model_says = telling.tell(model)
     one = len(sources) == 1 and Path(sources[0]).is_file() and not _uncounted(sources, given)
     with closing(target.open(sys.stdout.buffer, nameless=one)) as output:
         to_terminal = target.path is None and sys.stdout.isatty()
@@ -101,6 +108,8 @@ def tell(ctx: click.Context, sources: Sequence[str], given: dict[str, Any], tell
         run = Run(output, settings, status, telling, to_terminal)
         run.write(tell_pictures(model_says, found, batch_size=given["batch_size"], wanted=run.wanted))
     run.report()
+    if metered:
+        click.echo(f"{metered.name}: {metered.meter}", err=True)
     if run.failed:
         ctx.exit(1)
 
@@ -169,18 +178,60 @@ def _target(given: dict[str, Any], table: Table) -> Target:
     )
 
 
-def load_model(settings: Settings) -> Blip:
+def load_model(settings: Settings, max_cost: float | None = None) -> Describer:
     """The model, fetched and converted first where it must be, with a line that says what takes so long."""
     from seesay.loading import load
-    from seesay.models import resolve
+    from seesay.models import Service, resolve
 
     status = Status(f"MB of {printable(settings.model)}", scale=1e6)
     try:
-        resolve(settings.model, settings, status.update)
+        if not Service.named(settings.model):
+            resolve(settings.model, settings, status.update)
         status.say(f"loading {printable(settings.model)} ...")
-        return load(settings.model, precision=settings.precision, threads=settings.threads, offline=settings.offline)
+        return load(
+            settings.model,
+            precision=settings.precision,
+            threads=settings.threads,
+            offline=settings.offline,
+            max_cost=max_cost,
+        )
     finally:
         status.clear()
+
+
+def _metered(model: object, settings: Settings) -> ApiModel | None:
+    """The model, where it is one behind an API, whose use is counted."""
+    from seesay.models import Service
+
+    if not Service.named(settings.model):
+        return None
+    from seesay.backends.api import ApiModel
+
+    return model if isinstance(model, ApiModel) else None
+
+
+def _announce(model: ApiModel, sources: Sequence[str], given: dict[str, Any], requests: int) -> None:
+    """Say what the run may cost. Raises CostLimit where that is more than it may."""
+    from seesay.images.sources import pictures
+
+    if _uncounted(sources, given):
+        return  # the limit then stops the run
+    names = (picture.name for picture in pictures(sources))
+    planned = model.estimate((size_of(name) for name in names), requests)
+    if planned.dollars:
+        click.echo(f"{printable(model.name)}: {planned}", err=True)
+    model.meter.check(planned)
+
+
+def size_of(name: str) -> tuple[int, int] | None:
+    """Width and height of a picture's file by its header; None where it has to be fetched or cannot be read."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(name) as image:
+            return image.size
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError):
+        return None
 
 
 def _count(sources: Sequence[str], given: dict[str, Any]) -> int | None:
