@@ -106,7 +106,8 @@ def test_it_stands_beside_blip_in_the_tables(
 ) -> None:
     """Same pictures, same texts; and its recalls are those of its own vectors."""
     blip = tiny_model(tmp_path / "blip", "match")
-    captions = {path.name: f"a photo of {'the cat' if i % 2 else 'a dog'} {'red' * (i % 3)}" for i, path in enumerate(sorted(photos.iterdir()))}  # fmt: skip  # noqa: E501
+    words = ["the cat", "a dog", "red", "blue", "red dog", "photo"]
+    captions = {path.name: f"a photo of {text}" for path, text in zip(sorted(photos.iterdir()), words, strict=True)}
     data = tmp_path / "data.jsonl"
     data.write_text("".join(json.dumps({"image": f"photos/{n}", "caption": c}) + "\n" for n, c in captions.items()))
     arguments = ["retrieval", "--data", str(data), "--model", str(blip), "--clip", str(folder), "--json"]
@@ -120,3 +121,18 @@ def test_it_stands_beside_blip_in_the_tables(
     scores = images @ np.stack([one.vector for one in clip.embed_texts(list(captions.values()))]).T
     ahead = [(row >= row[i]).sum() - 1 for i, row in enumerate(scores)]
     assert report["rows"][1]["text R@5"] == pytest.approx(100 * np.mean(np.array(ahead) < 5))
+
+
+def test_clipscore_has_clipscores_form(folder: Path, photos: Path, machine: dict[str, str], tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    rows = [json.dumps({"file_name": path.name, "caption": "a red dog"}) for path in photos.iterdir()]
+    results.write_text("\n".join(rows), encoding="utf-8")
+    arguments = ["reference-free", "--results", str(results), "--images", str(photos), "--clip", str(folder), "--json"]
+    done = CliRunner().invoke(cli, ["evaluate", *arguments], env=machine)
+    assert done.exit_code == 0, done.stderr
+    clip = Clip(str(folder))
+    [text] = clip.embed_texts(["A photo depicts a red dog"])
+    scores = [2.5 * max(0.0, float(one.vector @ text.vector)) for one in clip.embed_images(list(photos.iterdir()))]
+    [row] = json.loads(done.stdout)["rows"]
+    assert row["CLIPScore"] == pytest.approx(100 * sum(scores) / len(scores), abs=1e-3)
+    assert row["ITM"] is None

@@ -388,7 +388,7 @@ def test_pope(evaluate: Evaluate, photos: Path, answerer: Path, tmp_path: Path) 
     assert "number their questions alike" in twice.stderr
 
 
-def test_mme(evaluate: Evaluate, tmp_path: Path) -> None:
+def test_mme(evaluate: Evaluate, photos: Path, answerer: Path, tmp_path: Path) -> None:
     path, results = tmp_path / "MME.tsv", tmp_path / "answers.tsv"
     heading = "index\tquestion\tanswer\tcategory\timage_path\n"
     rows = [f"{n}\tIs it?\t{'Yes' if n % 2 else 'No'}\tcolor\t{n // 2}.jpg\n" for n in range(4)]
@@ -396,6 +396,12 @@ def test_mme(evaluate: Evaluate, tmp_path: Path) -> None:
     results.write_text("index\tprediction\n0\tno\n1\tyes\n2\tyes\n3\tyes\n", encoding="utf-8")
     [row] = evaluate("mme", path, "--results", results)["rows"]
     assert row == {"subtask": "color", "accuracy": 75, "accuracy+": 50, "points": 125, "of": 4}
+    for number in range(2):
+        (photos / NAMES[number]).rename(photos / f"{number}.jpg")
+    details = tmp_path / "details.jsonl"
+    evaluate("mme", path, "--images", photos, "--model", answerer, "--open", "--details", details)
+    model = package.load(answerer, precision="fp32", threads=1)
+    assert read_lines(details)[2]["answer"] == model.ask(photos / "1.jpg", "Is it?").text
 
 
 # ------------------------------------------------------------------------------------------------------ the command

@@ -10,7 +10,7 @@ import pytest
 
 from seesay.data import Example
 from seesay.errors import DataError
-from seesay.evaluation.rows import read_answers, read_captions, read_rows
+from seesay.evaluation.rows import read_answers, read_captions, read_pictures, read_rows
 
 EXAMPLES = [
     Example("val/1.jpg", None, image_id=11),
@@ -79,3 +79,13 @@ def test_answers_by_question_whatever_their_order(tmp_path: Path) -> None:
     twice = written(tmp_path / "b.jsonl", '{"question_id": 2, "text": "no"}\n' * 2)
     with pytest.raises(DataError, match=r"b\.jsonl:2: a second answer to question 2"):
         read_answers(twice, [2], key="question_id", answer=("text",))
+
+
+def test_pictures_of_a_table(tmp_path: Path) -> None:
+    first, second = (base64.b64encode(bytes([number]) * 90).decode() for number in (1, 2))
+    rows = ["index\timage\timage_path", "1000007\t7\t", f"7\t{first}\t", f"8\t{second}\t", "9\t\ta/b.jpg"]
+    table = written(tmp_path / "t.tsv", "\n".join(rows))
+    assert list(read_pictures(table, tmp_path)) == [bytes([1]) * 90] * 2 + [bytes([2]) * 90, tmp_path / "a/b.jpg"]
+    broken = written(tmp_path / "u.tsv", f"index\timage\n1\t{first}*\n")
+    with pytest.raises(DataError, match=r"u\.tsv:2: the picture is not base64"):
+        list(read_pictures(broken, tmp_path))

@@ -1,4 +1,9 @@
-"""How good captions are: beside what people wrote, and beside what is in the photo."""
+"""How good captions are: beside what people wrote, and beside what is in the photo.
+
+Other benchmarks have a module each: `vqa`, `retrieval`, `zero_shot`, `choice`, `yes_no` (POPE, MME), `chair`,
+`reference_free`, `judgements`, `java` (METEOR, SPICE). They are functions of records; `running` puts models to work,
+and `report` says what was found and how to find it again.
+"""
 
 from seesay.evaluation.captions import (
     BleuCounts,

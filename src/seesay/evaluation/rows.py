@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,8 @@ Row = Mapping[str, Any]
 
 NAME_KEYS = ("image_id", "file_name", "path", "image", "name", "id")
 """What rows call the image, the surest first: COCO's number, and the file's name in the words of several tools."""
+SHORT = 64
+"""Letters of a cell that are too few for a picture in base64; VLMEvalKit's own limit."""
 CAPTION_KEYS = ("caption", "text", "prediction")
 
 
@@ -79,6 +82,23 @@ def field_of(row: Row, keys: Sequence[str], place: str) -> Any:
         if row.get(key) is not None:
             return row[key]
     raise DataError(f"{place}: needs {' or '.join(repr(key) for key in keys)}", "check the file's format")
+
+
+def read_pictures(table: Path, folder: Path) -> Iterator[bytes | Path]:
+    """The picture of each row of VLMEvalKit's table: base64 under `image`, or a file of `folder` under `image_path`.
+
+    A short `image` is no picture but the index of the row that has it. Only pictures that are so shared stay in memory.
+    """
+    wanted = {row["image"] for _, row in read_rows(table) if 0 < len(row.get("image", "")) <= SHORT}
+    kept = {row["index"]: row["image"] for _, row in read_rows(table) if wanted and row.get("index") in wanted}
+    for place, row in read_rows(table):
+        if image := row.get("image"):
+            try:
+                yield base64.b64decode(str(kept.get(image, image)), validate=True)
+            except ValueError as error:
+                raise DataError(f"{place}: the picture is not base64", "check that the download is complete") from error
+        else:
+            yield folder / str(field_of(row, ("image_path",), place))
 
 
 def read_captions(path: Path, examples: Iterable[Example]) -> dict[str, str]:

@@ -5,14 +5,14 @@ A picture that cannot be used stops the run with its error: a benchmark without 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seesay.asking import AskOptions
-from seesay.describe import CaptionOptions, Describer
+from seesay.describe import CaptionOptions, Describer, Seen
 from seesay.errors import ImageError, UsageError
 from seesay.evaluation.retrieval import Recalls, nearest, recalls, reranked
 from seesay.images import ImageLike
@@ -80,6 +80,27 @@ def answer_questions(
         found.append(_good(model.answers([seen] * len(asked), asked, options)) if asked else [])
         progress(len(found), len(images))
     return found
+
+
+def ask_in_order(
+    model: Describer,
+    asked: Iterable[tuple[ImageLike, str, AskOptions]],
+    total: int,
+    progress: Progress = no_progress,
+) -> list[Answer]:
+    """The answer to each question about its picture; a picture that several questions in a row share is encoded once.
+
+    `asked` is read as the answers are given, so that its pictures need not be in memory together.
+    """
+    answers: list[Answer] = []
+    last: ImageLike | None = None
+    seen: Seen | None = None
+    for image, question, options in asked:
+        if seen is None or image != last:
+            last, seen = image, model.see(image)
+        answers.append(model.ask(seen, question, options))
+        progress(len(answers), total)
+    return answers
 
 
 def image_vectors(model: Embedder, images: Sequence[ImageLike], progress: Progress = no_progress) -> Floats:

@@ -59,8 +59,9 @@ if TYPE_CHECKING:
 def captions(**given: Any) -> None:
     """BLEU, ROUGE-L and CIDEr, with 95 % intervals.
 
-    Of captions in a file, or of those that a model writes now for the pictures in --images; --details keeps them, in a
-    form that is a file of results again. Intervals come from the bootstrap over pictures.
+    Of captions in a file (`seesay caption --output` writes one, and goes on where it was stopped), or of those that a
+    model writes now for the pictures in --images; --details keeps them, in a form that is a file of results again.
+    Intervals come from the bootstrap over pictures.
     """
     from seesay.describe import CaptionOptions
     from seesay.evaluation import confidence_intervals, evaluate_captions

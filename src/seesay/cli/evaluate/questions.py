@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from seesay.cli.evaluate.shared import (
     about,
     data_options,
     digest_of,
+    digest_of_files,
     digests,
     examples,
     finish,
@@ -30,6 +30,7 @@ from seesay.cli.options import machine_options
 from seesay.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from seesay.asking import AskOptions
     from seesay.data import Example
     from seesay.evaluation.choice import Choice
     from seesay.evaluation.report import Row
@@ -158,45 +159,32 @@ def choice(**given: Any) -> None:
 def _choose(
     choices: Sequence[Choice], given: Mapping[str, Any], models: list[Mapping[str, object]]
 ) -> list[str | None]:
-    """The letter of the option that the model finds likeliest; a picture is encoded once for questions in a row."""
+    """The letter of the option that the model finds likeliest; of options that read alike, the first."""
     from seesay.asking import AskOptions
 
+    by_text = [{text: letter for letter, text in reversed(list(one.options.items()))} for one in choices]
+    options = [AskOptions(answers=tuple(texts)) for texts in by_text]
+    answers = _ask_of_table([one.question for one in choices], options, given, models)
+    return [texts[answer] for texts, answer in zip(by_text, answers, strict=True)]
+
+
+def _ask_of_table(
+    questions: Sequence[str],
+    options: Sequence[AskOptions],
+    given: Mapping[str, Any],
+    models: list[Mapping[str, object]],
+) -> list[str]:
+    """The model's answer to the question of each row; `models` gets what was run."""
+    from seesay.evaluation.rows import read_pictures
+    from seesay.evaluation.running import ask_in_order
+
     model = load(given)
-    letters: list[str | None] = []
-    last, seen = None, None
-    with progress("questions", len(choices)) as watch:
-        for one, image in zip(choices, _pictures_of(given), strict=False):
-            if seen is None or image != last:
-                last, seen = image, model.see(image)
-            by_text = {text: letter for letter, text in reversed(list(one.options.items()))}
-            answer = model.ask(seen, one.question, AskOptions(answers=tuple(by_text)))
-            letters.append(by_text[answer.text])
-            watch(len(letters), len(choices))
+    pictures = read_pictures(given["table"], given["images"] or given["table"].parent)
+    with progress("questions", len(questions)) as watch:
+        asked = zip(pictures, questions, options, strict=False)  # --limit may ask fewer than there are
+        found = ask_in_order(model, asked, len(questions), watch)
     models.append(about(model))
-    return letters
-
-
-def _pictures_of(given: Mapping[str, Any]) -> Iterator[Any]:
-    """The picture of each row of the table; one whose cell is a short number has that row's."""
-    from seesay.evaluation.rows import read_rows
-
-    folder = given["images"] or given["table"].parent
-    shared = {row["image"] for _, row in read_rows(given["table"]) if len(row.get("image", "")) in range(1, 65)}
-    kept = {row["index"]: row["image"] for _, row in read_rows(given["table"]) if row.get("index") in shared}
-    for place, row in read_rows(given["table"]):
-        yield _picture(row, kept, folder, place)
-
-
-def _picture(row: Mapping[str, Any], kept: Mapping[str, str], folder: Path, place: str) -> Any:
-    """A row's picture: bytes in base64, or a path."""
-    if "image" in row:
-        try:
-            return base64.b64decode(kept.get(row["image"], row["image"]), validate=True)
-        except ValueError as error:
-            raise DataError(f"{place}: the picture is not base64", "check that the download is complete") from error
-    if "image_path" not in row:
-        raise DataError(f"{place}: no picture", "a table for models has image (base64) or image_path")
-    return folder / row["image_path"]
+    return [one.text for one in found]
 
 
 @click.command(
@@ -217,21 +205,30 @@ def pope(**given: Any) -> None:
     Answers are told apart by question_id. Files that number their questions alike need one run each.
     """
     from seesay.evaluation.rows import read_answers, read_rows
+    from seesay.evaluation.running import ask_in_order
     from seesay.evaluation.yes_no import pope_scores
 
-    models: list[Mapping[str, object]] = []
     rows: list[Row] = []
     details: list[Row] = []
-    _check_results(given, len(given["questions"]))
     data = digests(*given["questions"], given["results"])
+    pictures: set[Path] = set()
+    if given["results"]:
+        _check_numbers(given)
+    elif not given["images"]:
+        raise UsageError("nothing to score", "Give --results, or --images for a model to look at.")
+    model = None if given["results"] else load(given)
     for path in given["questions"]:
         asked = list(read_rows(path))
         numbers, labels = ([_cell(row, key, place) for place, row in asked] for key in ("question_id", "label"))
-        if given["results"]:
+        if model is None:
             answers = read_answers(given["results"], numbers, key="question_id", answer=("answer", "text"))
         else:
-            pairs = [(_cell(row, "image", place), _cell(row, "text", place)) for place, row in asked]
-            answers = _yes_or_no(pairs, given, models)
+            images = [given["images"] / _cell(row, "image", place) for place, row in asked]
+            texts = [_cell(row, "text", place) for place, row in asked]
+            with progress("questions", len(asked)) as watch:
+                triples = zip(images, texts, [_answering(given)] * len(asked), strict=True)
+                answers = [one.text for one in ask_in_order(model, triples, len(asked), watch)]
+            pictures |= set(images)
         scores = pope_scores(answers, labels)
         values = {name: 100 * value for name, value in asdict(scores).items() if name != "questions"}
         rows.append({"questions": path.stem, **values, "of": scores.questions})
@@ -239,18 +236,19 @@ def pope(**given: Any) -> None:
             {"file": path.name, "question_id": number, "label": label, "answer": answer}
             for number, label, answer in zip(numbers, labels, answers, strict=True)
         ]
-    finish("pope", rows, given, models=models[:1], data=data, details=details)
+    if model is not None:
+        data |= digest_of_files(sorted(pictures), given["images"])
+    models = [] if model is None else [about(model, asdict(_answering(given)))]
+    finish("pope", rows, given, models=models, data=data, details=details)
 
 
-def _check_results(given: Mapping[str, Any], files: int) -> None:
-    if given["results"] is None and given["images"] is None:
-        raise UsageError("nothing to score", "Give --results, or --images for a model to look at.")
-    if given["results"] and files > 1:
-        from seesay.evaluation.rows import read_rows
+def _check_numbers(given: Mapping[str, Any]) -> None:
+    """One file of results cannot be told apart where several files of questions number theirs alike."""
+    from seesay.evaluation.rows import read_rows
 
-        numbers = [str(row.get("question_id")) for path in given["questions"] for _, row in read_rows(path)]
-        if len(set(numbers)) < len(numbers):
-            raise UsageError("these files number their questions alike", "Run them one by one, each with its results.")
+    numbers = [str(row.get("question_id")) for path in given["questions"] for _, row in read_rows(path)]
+    if len(set(numbers)) < len(numbers):
+        raise UsageError("these files number their questions alike", "Run them one by one, each with its results.")
 
 
 def _cell(row: Mapping[str, Any], key: str, place: str) -> str:
@@ -259,33 +257,17 @@ def _cell(row: Mapping[str, Any], key: str, place: str) -> str:
     return str(field_of(row, (key,), place))
 
 
-def _yes_or_no(
-    pairs: Sequence[tuple[str, str]], given: Mapping[str, Any], models: list[Mapping[str, object]]
-) -> list[str]:
-    """The model's answers about pictures in the folder, in order; a picture is encoded once."""
+def _answering(given: Mapping[str, Any]) -> AskOptions:
+    """Yes or no, the likelier, unless answers are to be written freely."""
     from seesay.asking import AskOptions
-    from seesay.evaluation.running import answer_questions
 
-    model, options = load(given), AskOptions(answers=() if given["freely"] else ("yes", "no"))
-    asked: dict[str, list[int]] = {}
-    for number, (image, _) in enumerate(pairs):
-        asked.setdefault(image, []).append(number)
-    pictures = [given["images"] / image for image in asked]
-    with progress("pictures", len(pictures)) as watch:
-        questions = [[pairs[number][1] for number in numbers] for numbers in asked.values()]
-        found = answer_questions(model, pictures, questions, options, watch)
-    models.append(about(model, asdict(options)))
-    answers = [""] * len(pairs)
-    for numbers, each in zip(asked.values(), found, strict=True):
-        for number, one in zip(numbers, each, strict=True):
-            answers[number] = one.text
-    return answers
+    return AskOptions() if given["freely"] else AskOptions(answers=("yes", "no"))
 
 
-@click.command(epilog=examples("mme MME.tsv --results answers.tsv", "mme MME.tsv --images MME --model blip-vqa-base"))
+@click.command(epilog=examples("mme MME.tsv --results answers.tsv", "mme MME.tsv --model blip-vqa-base"))
 @click.argument("table", type=FILE)
 @click.option("--results", type=FILE, help="Answers to score: a table or JSON lines of index and prediction.")
-@click.option("--images", type=FOLDER, help="Folder that image_path is relative to, for a model to look at.")
+@click.option("--images", type=FOLDER, help="Folder that image_path is relative to. [default: the table's]")
 @machine_options
 @click.option("--open", "freely", is_flag=True, help="Answers are written freely. [default: yes or no, the likelier]")
 @report_options
@@ -298,16 +280,15 @@ def mme(**given: Any) -> None:
     from seesay.evaluation.rows import read_answers, read_rows
     from seesay.evaluation.yes_no import Asked, mme_scores, mme_totals
 
-    _check_results(given, 1)
-    asked = list(read_rows(given["table"]))
     models: list[Mapping[str, object]] = []
     keys = ("index", "category", "image_path", "answer", "question")
-    cells = [[_cell(row, key, place) for key in keys] for place, row in asked]
+    cells = [[_cell(row, key, place) for key in keys] for place, row in read_rows(given["table"])]
     if given["results"]:
         numbers = [number for number, *_ in cells]
         answers = read_answers(given["results"], numbers, key="index", answer=("prediction", "answer", "text"))
     else:
-        answers = _yes_or_no([(image, question) for _, _, image, _, question in cells], given, models)
+        texts = [question for *_, question in cells]
+        answers = _ask_of_table(texts, [_answering(given)] * len(texts), given, models)
     records = [
         Asked(subtask, image, label, answer)
         for (_, subtask, image, label, _), answer in zip(cells, answers, strict=True)
