@@ -53,7 +53,8 @@ def write_table(folder: Path, numbers: Iterable[int]) -> Path:
 
 def job(source: str | Path, output: Path, models: dict[str, Path], captions: int = 2, **changes: object) -> Job:
     """Of two models, in small batches."""
-    settings: dict[str, object] = {"captioner": str(models["caption"]), "filter": str(models["match"]), "batch_size": 4}
+    captioner = str(models["caption"]) if captions else None
+    settings: dict[str, object] = {"captioner": captioner, "filter": str(models["match"]), "batch_size": 4}
     options = CapFiltOptions(captions=captions)
     return Job(source=str(source), output=str(output), options=options, **(settings | changes))  # type: ignore[arg-type]
 

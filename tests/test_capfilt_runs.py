@@ -143,7 +143,7 @@ class TestOutcome:
         assert all(any(text.origin == "synthetic" for text in one.texts) for one in sifted if not one.broken)
 
     def test_filtering_alone_needs_no_captioner(self, models: dict[str, Path], shards: Path, tmp_path: Path) -> None:
-        sifted = run(job(shards, tmp_path / "clean-*.tar", models, captions=0, captioner=None))
+        sifted = run(job(shards, tmp_path / "clean-*.tar", models, captions=0))
         assert {text.origin for one in sifted for text in one.texts} == {"web"}
         assert all(not one.texts for one in sifted if TEXTS[int(one.name[:5]) % len(TEXTS)] == "")
 
