@@ -192,7 +192,7 @@ def test_what_only_a_search_can_do_is_refused(changes: dict[str, object], build:
 
 def test_verbs_that_it_lacks_name_a_model_that_has_them(build: Build) -> None:
     model = build(NAMES["openai"])
-    assert model.capabilities == {"caption", "ask"}
+    assert model.capabilities == {"caption", "ask", "instruct"}
     for lacks in (
         lambda: model.match(RED, "a cat"),
         lambda: model.matches([RED], [["a cat"]]),
@@ -224,6 +224,18 @@ def test_given_answers_come_back_as_they_were_given(build: Build, server: ApiSer
     server.says = "It is red"
     answer = model.ask(RED, "Is it red?", answers=("no", "yes"))
     assert (answer.text, answer.flags) == ("It is red", ("not among the answers",))
+
+
+def test_an_instruction_goes_out_word_for_word_and_its_answer_keeps_its_layout(build: Build, server: ApiServer) -> None:
+    model = build(NAMES["anthropic"])
+    server.says = 'Here is the JSON:\n```json\n{\n  "total": 3\n}\n```'
+    answer = model.instruct(RED, "Read this receipt.\n\nAs JSON.", max_tokens=50)
+    assert answer.text == '{\n  "total": 3\n}'
+    [seen] = server.requests
+    assert seen.text == "Read this receipt.\n\nAs JSON."
+    assert seen.body["max_tokens"] == 4050  # thinking has room beside the answer
+    build(NAMES["ollama"]).instruct(RED, "Read.", max_tokens=50)
+    assert server.requests[-1].body["options"]["num_predict"] == 50
 
 
 def test_a_question_without_a_word_is_refused(build: Build, server: ApiServer) -> None:

@@ -30,13 +30,11 @@ SURE = r"(?:sure|certainly|of course|absolutely|okay|ok|great|got it|no problem)
 KIND = r"(?:(?:the|final|image|short|possible|suggested|my|brief|detailed|one-sentence)\s+){0,2}"
 OF = r"(?: (?:of|for|to|about) (?:the|this|your|that) (?:image|picture|photo|photograph|question))?"
 PREAMBLES = re.compile(
-    r"^(?:"
-    rf"{SURE}\s*(?:[!:]|[,.]\s+(?=here|below|the))"
-    rf"|(?:here(?:['’]s| is| are)|below is)[^:\n.!?]{{0,80}}\b{NOUN}s?\b[^:\n.!?]{{0,60}}:"
-    rf"|[*_#\s]*{KIND}{NOUN}{OF}(?: is)?\s*[*_]*\s*:\s*[*_]*"
-    r")\s*",
+    rf"^(?:{SURE}\s*(?:[!:]|[,.]\s+(?=here|below|the))"
+    rf"|(?:here(?:['’]s| is| are)|below is)[^:\n.!?]{{0,80}}\b(?:{NOUN}|json)s?\b[^:\n.!?]{{0,60}}:)\s*",
     re.IGNORECASE,
 )
+LABELS = re.compile(rf"^[*_#\s]*{KIND}{NOUN}{OF}(?: is)?\s*[*_]*\s*:\s*[*_]*\s*", re.IGNORECASE)
 OFFERS = re.compile(
     r"\n\s*(?:-{3,}\s*)?(?:let me know|would you like|if you(?:['’]d| would)? (?:like|want|need)|i hope (?:this|that)"
     r"|feel free|is there anything|do you want|please let me know|note:)[^\n]*\s*$",
@@ -52,12 +50,16 @@ REFUSALS = re.compile(
 )
 
 
-def unwrapped(reply: str) -> str:
-    """The answer in a reply, as it stands there."""
+def unwrapped(reply: str, *, sentence: bool = True) -> str:
+    """The answer in a reply, as it stands there.
+
+    sentence: a sentence was asked for, so that labels, quotes and markup around all of it are no part of it. Where
+    anything may have been asked for, JSON and lists among it, only what is never an answer goes.
+    """
     text, before = reply.strip()[:LONGEST], None
     while text != before:
         before = text
-        for step in STEPS:
+        for step in (*ALWAYS, *(OF_A_SENTENCE if sentence else ())):
             text = step(text).strip()
     return text
 
@@ -97,8 +99,11 @@ def _out_of_json(text: str) -> str:
 
 
 def _without_preamble(text: str) -> str:
-    rest = PREAMBLES.sub("", text, count=1)
-    return rest or text
+    return PREAMBLES.sub("", text, count=1) or text
+
+
+def _without_label(text: str) -> str:
+    return LABELS.sub("", text, count=1) or text
 
 
 def _without_offers(text: str) -> str:
@@ -119,13 +124,6 @@ def _out_of_quotes(text: str) -> str:
     return text
 
 
-STEPS: tuple[Callable[[str], str], ...] = (
-    _without_thinking,
-    _without_marks,
-    _out_of_fence,
-    _out_of_json,
-    _without_preamble,
-    _without_offers,
-    _without_markdown,
-    _out_of_quotes,
-)
+Step = Callable[[str], str]
+ALWAYS: tuple[Step, ...] = (_without_thinking, _without_marks, _out_of_fence, _without_preamble, _without_offers)
+OF_A_SENTENCE: tuple[Step, ...] = (_out_of_json, _without_label, _without_markdown, _out_of_quotes)
