@@ -71,6 +71,15 @@ def test_tables_with_pictures_in_cells(tmp_path: Path) -> None:
         list(read_rows(written(tmp_path / "u.tsv", "index\n1\t2\n")))
 
 
+def test_a_documents_own_numbers_are_not_those_of_the_references(tmp_path: Path) -> None:
+    """Such as `seesay caption --format coco` gives pictures that are not named as COCO's."""
+    document = {
+        "images": [{"id": 12, "file_name": "photos/1.jpg"}],
+        "annotations": [{"id": 1, "image_id": 12, "caption": "a cat"}],
+    }
+    assert read_captions(written(tmp_path / "r.json", json.dumps(document)), EXAMPLES) == {"val/1.jpg": "a cat"}
+
+
 def test_answers_by_question_whatever_their_order(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", '{"question_id": 2, "text": "no"}\n{"question_id": "1", "answer": "yes"}\n')
     assert read_answers(path, [1, 2], key="question_id", answer=("answer", "text")) == ["yes", "no"]

@@ -56,7 +56,8 @@ def _table_rows(path: Path) -> Iterator[tuple[str, Row]]:
 def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
     document = _whole(text)
     if isinstance(document, dict) and isinstance(document.get("annotations"), list):
-        document = document["annotations"]
+        names = _file_names(document)
+        document = [_by_name(row, names) for row in document["annotations"]]
     if isinstance(document, list):
         yield from ((f"{path}: [{i}]", row) for i, row in enumerate(document))
         return
@@ -66,6 +67,21 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
                 yield f"{path}:{number}", json.loads(line)
             except json.JSONDecodeError as error:
                 raise DataError(f"{path}:{number}: not JSON ({error.msg})", "check the file's format") from error
+
+
+def _file_names(document: dict[str, Any]) -> dict[object, object]:
+    """Number of an image -> its file's name, of a COCO document that lists its images."""
+    images = document.get("images") or []
+    return {
+        one["id"]: one["file_name"] for one in images if isinstance(one, dict) and {"id", "file_name"} <= one.keys()
+    }
+
+
+def _by_name(row: Any, names: Mapping[object, object]) -> Any:
+    """An annotation that tells its image's file: a document's own numbers need not be those of the references."""
+    if not isinstance(row, dict) or row.get("image_id") not in names:
+        return row
+    return {key: value for key, value in row.items() if key != "image_id"} | {"file_name": names[row["image_id"]]}
 
 
 def _whole(text: str) -> Any:

@@ -74,7 +74,11 @@ references_option = click.option(
 )
 split_option = click.option("--split", help='Take this part of the references only, such as "val".')
 clip_option = click.option(
-    "--clip", "clips", multiple=True, metavar="HF-ID|FOLDER", help="A CLIP or SigLIP checkpoint to stand beside."
+    "--clip",
+    "clips",
+    multiple=True,
+    metavar="HF-ID|FOLDER",
+    help="A CLIP or SigLIP checkpoint to stand beside; alone without --model.",
 )
 
 
