@@ -17,7 +17,7 @@ from seesay.cli.formats import printable
 from seesay.errors import SeesayError, UsageError
 
 COMMANDS = (
-    *("caption", "describe", "ask", "match", "classify", "explain", "read", "moderate", "capfilt"),
+    *("caption", "describe", "ask", "match", "classify", "explain", "read", "moderate", "video", "capfilt"),
     *("models", "doctor", "evaluate", "bench", "train", "completion"),
 )
 
