@@ -33,6 +33,7 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "batches": BASE | {"images"},
     "captioning": BASE | {"records", "images", "batches", "describe"},
     "classifying": BASE | {"records", "images", "engine", "describe"},
+    "videos": BASE | {"records", "images", "engine", "asking", "describe"},
     "styles": BASE | {"records", "images", "describe", "explaining", "ocr", "instructing"},
     "instructing": BASE | {"records", "images", "describe", "ocr"},
     "moderation": BASE | {"records", "images", "describe"},
