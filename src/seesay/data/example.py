@@ -91,7 +91,7 @@ def load_json(path: Path) -> Any:
         raise DataError(
             f"{path}:{error.lineno}: not JSON ({error.msg})", "check that the download is complete"
         ) from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, numbers of thousands of digits, endless nesting
         raise DataError(f"{path}: damaged JSON ({error})", "save the file as UTF-8") from error
 
 

@@ -89,7 +89,7 @@ def of_files(name: str, image: Path | bytes, beside: Mapping[str, bytes], place:
             for suffix, data in beside.items()
             if suffix != "json"
         }
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{place}: the text or JSON beside it is damaged ({error})", "write it again, in UTF-8"
         ) from error

@@ -170,6 +170,8 @@ def _delimited(path: Path, report: Report, named: Named) -> Iterator[Row]:
                     yield place, {name: cell or None for name, cell in zip(columns, row, strict=True)}
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})", "check the path") from error
+    except csv.Error as error:
+        raise DataError(f"{path}: a damaged header ({error})", "correct the first line") from error
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,4 +82,6 @@ def _answers(path: Path, report: Report) -> dict[int, dict[str, float]]:
 
 def _name(image_id: int, subtype: str, images: Path | None) -> str:
     of_2014, of_2017 = f"COCO_{subtype}_{image_id:012d}.jpg", f"{image_id:012d}.jpg"
-    return of_2017 if images and not (images / of_2014).exists() and (images / of_2017).exists() else of_2014
+    if images and not os.path.isfile(images / of_2014) and os.path.isfile(images / of_2017):
+        return of_2017
+    return of_2014
