@@ -22,8 +22,9 @@ Head = Literal["contrast", "match"]
 """How a label is judged.
 
 contrast  Vectors of picture and text are compared (ITC), and similarities become probabilities by a softmax at the
-          temperature that the model was trained with: each label's share among those given. They add up to 1, so the
-          right label must be among them. Labels are read once, however many the pictures.
+          temperature that the checkpoint tells: each label's share among those given. They add up to 1, so the right
+          label must be among them. Labels are read once, however many the pictures. (Hugging Face's folders of BLIP
+          have lost the temperature that training ended with and say 0.07, where it began; Salesforce's files have it.)
 match     The text is read beside the picture (ITM): the probability that it belongs there, of each label alone. Several
           labels may be likely, or none. Slower: every label is read beside every picture.
 """

@@ -115,7 +115,8 @@ class BlipConfig:
     """Width of the shared image-text space (Hugging Face: image_text_hidden_size)."""
     temperature: float = 0.07
     """What the contrastive loss divides similarities by; softmax(similarity / temperature) over texts is the model's
-    guess which of them is the picture's. Trained with the model; 0.07, where that begins, if a checkpoint has none."""
+    guess which of them is the picture's. Trained with the model, from 0.07 on, which stands in where a checkpoint does
+    not tell (Hugging Face's folders of the public models do not)."""
     image_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
 
