@@ -91,6 +91,14 @@ def test_a_model_that_answers_judges_by_its_yes(load, picture: Image.Image) -> N
     assert len(asked) == 4
 
 
+def test_a_model_that_declines_has_not_allowed(picture: Image.Image) -> None:
+    judge = Moderator(Scripted(lambda question: "I cannot help with that" if "boat" in question else "no"), POLICY)
+    with pytest.raises(seesay.ImageUnanswered, match=r"neither yes nor no to .*boat") as told:
+        judge.judge(picture)
+    assert told.value.remedy
+    assert isinstance(judge.verdicts([picture])[0], seesay.ImageError)
+
+
 def test_the_picture_is_described_by_whoever_can(load, picture: Image.Image) -> None:
     both, match, captioner = load("pretrain"), load("match"), load("caption")
     own = Moderator(both, POLICY, captioner).judge(picture)

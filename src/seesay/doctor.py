@@ -31,7 +31,15 @@ REQUIRED = {
     "click": "click",
 }
 """Distribution and the module whose import shows that it works."""
-EXTRAS = {"heic": "pillow-heif", "tables": "pyarrow", "torch": "torch", "openvino": "openvino"}
+EXTRAS = {
+    "heic": "pillow-heif",
+    "tables": "pyarrow",
+    "ocr": "rapidocr",
+    "video": "av",
+    "schema": "jsonschema",
+    "torch": "torch",
+    "openvino": "openvino",
+}
 GOLDEN_FILE = "golden.json"
 TOLERANCE = 0.02
 """Nats per token that a golden caption's score may differ: JPEG decoders and matrix products round differently."""

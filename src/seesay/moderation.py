@@ -28,13 +28,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from seesay.describe import Describer, Seen
-from seesay.errors import CapabilityError, ImageError, UsageError
+from seesay.errors import CapabilityError, ImageError, ImageUnanswered, UsageError
 from seesay.images import ImageLike
 from seesay.records import Caption, Provenance
 
 Action = Literal["review", "block"]
 Decision = Literal["allow", "review", "block"]
 HARDNESS: Mapping[str, int] = {decision: place for place, decision in enumerate(get_args(Decision))}
+YES_NO = ("yes", "no")
 SHIPPED = Path(__file__).with_name("policies")
 """Policies that come with Seesay: examples, to be copied and changed."""
 
@@ -151,15 +152,23 @@ class Moderator:
         [found] = self._model.matches([seen], [texts])
         if isinstance(found, ImageError):
             raise found
-        return [one.probability or 0.0 for one in found], found[0].provenance
+        chances = [one.probability for one in found if one.probability is not None]
+        if len(chances) < len(texts):  # a similarity has no threshold that means the same for every text
+            raise CapabilityError(f"{self._model.name} tells no probability of a match", "Use blip-itm-base-coco.")
+        return chances, found[0].provenance
 
     def _asked(self, seen: Seen, texts: Sequence[str]) -> tuple[list[float], Provenance | None]:
         questions = [f"does this picture show {text}?" for text in texts]
         chances = []
         provenance = None
-        for found in self._model.answers([seen] * len(texts), questions, answers=("yes", "no")):
+        for question, found in zip(
+            questions, self._model.answers([seen] * len(texts), questions, answers=YES_NO), strict=True
+        ):
             if isinstance(found, ImageError):
                 raise found
+            if found.text not in YES_NO:  # silence is no "no"
+                remedy = "Judge this picture yourself, or by another model."
+                raise ImageUnanswered(f"{self._model.name} says neither yes nor no to {question!r}", remedy)
             [yes] = [one for one in found.all if one.text == "yes"]
             chances.append(float(found is yes) if yes.probability is None else yes.probability)
             provenance = provenance or found.provenance
