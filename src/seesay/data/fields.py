@@ -136,10 +136,17 @@ def _texts(value: Any, what: str, place: str) -> tuple[str, ...]:
 def _image_id(fields: Taken) -> int | None:
     """COCO's number: 391895, "391895", or BLIP's "coco_391895". Anything else stays among the extra fields."""
     for name in ("image_id", "cocoid"):
-        value = fields.left.get(name)
-        if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"(coco_)?\d+", value)):
-            return int(str(fields.take(name)).removeprefix("coco_"))
+        if (number := _number(fields.left.get(name))) is not None:
+            fields.take(name)
+            return number
     return None
+
+
+def _number(value: Any) -> int | None:
+    """A number that fits in 64 bits, also as text; None for anything else."""
+    if isinstance(value, str) and re.fullmatch(r"(coco_)?[0-9]{1,18}", value):
+        return int(value.removeprefix("coco_"))
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
 def _questions(fields: Taken, place: str) -> tuple[Question, ...]:
@@ -159,12 +166,11 @@ def _question(row: Any, place: str) -> Question:
     text = row.get("question") if isinstance(row, dict) else None
     if not isinstance(text, str) or not text.strip():
         raise DataError(f"{place}: an empty question", "leave it out")
-    number = row.get("question_id")
     answers = row.get("answers") if row.get("answers") is not None else row.get("answer")
     found = _answers(_decoded(answers), place)
     if row.get("vg"):
         found = dict.fromkeys(found, 0.2)  # one unchecked answer, which BLIP counts as two people of ten
-    return Question(text.strip(), found, int(number) if str(number).isdecimal() else None)
+    return Question(text.strip(), found, _number(row.get("question_id")))
 
 
 def _answers(value: Any, place: str) -> dict[str, float]:
