@@ -1,4 +1,4 @@
-"""Several processes that train one model on one machine's CPUs (`torchrun` starts them), or one alone."""
+"""Several processes that train one model, on one machine or several (`torchrun` starts them), or one alone."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ def joined() -> Iterator[Processes]:
     if count == 1:
         yield Processes()
         return
-    dist.init_process_group("gloo", timeout=LONGEST_WAIT)
+    # Gloo cannot gather what lies on a GPU; NCCL can, but not what lies on the CPU.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=LONGEST_WAIT)
     try:
         yield Processes(dist.get_rank(), count)
     finally:

@@ -6,7 +6,9 @@ is gathered once a step; gradients are summed where a weight lives. What is froz
 For who writes the loop: `Sharded(model, contrast)` comes before the optimiser and the running mean; each step is taken
 within it, `loss, step = sharded(lambda: next(stream))`. Gradients are then summed already (no `sum_gradients`), and
 weights, gradients and their norm are DTensors, of which `whole` makes tensors: to save, or for a model on one process.
-With torch 2.13 and gloo, two processes take the steps of one.
+With torch 2.13 and gloo two processes take the steps of one. Pre-training BLIP-base, 448 million weights with the slow
+copies, takes 5.5 GB on one process that has everything, and 2.3 GB on each of two (6.6 and 4.6 at the highest, which is
+before the weights are spread).
 """
 
 from __future__ import annotations
