@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from math import isfinite, log
+from math import inf, isfinite, log
 from statistics import fmean
 from typing import Protocol
 
@@ -20,6 +20,9 @@ from torch.nn import functional as F
 MATCHING_PRIOR = log(3) - 2 / 3 * log(2)
 """0.6365 nats: the entropy of 1/3. The matching loss sees one pair that fits and two that do not, and a head that knows
 nothing but that has exactly this loss."""
+
+PATIENCE = 200
+"""Steps after which a head that has learnt nothing has collapsed: at a class prior every head stays for a while."""
 
 Figures = Mapping[str, float]
 """What a step or a validation says of itself, by name; detectors take what they know and leave the rest."""
@@ -65,9 +68,20 @@ class Monitor:
         return raised
 
 
-def detectors() -> list[Detector]:
-    """Those that any run can have; figures that it does not bring raise nothing."""
-    return [CollapsedMatching(), CollapsedFeatures(), StaleQueue(), RisingLoss(), UnseenImages(), OneCaption()]
+def detectors(warm_up: int, steps: int) -> list[Detector]:
+    """Those that any run of so many steps can have; figures that it does not bring raise nothing.
+
+    What is drawn at random begins collapsed: such heads are judged after the warm-up, over a twentieth of the run.
+    """
+    patience = max(PATIENCE, steps // 20)
+    return [
+        CollapsedMatching(warm_up, patience),
+        CollapsedFeatures(warm_up, patience),
+        StaleQueue(warm_up),
+        RisingLoss(),
+        UnseenImages(),
+        OneCaption(),
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------ one by one
@@ -77,12 +91,13 @@ def detectors() -> list[Detector]:
 class CollapsedMatching:
     """The matching head says the class prior whatever it is shown: figure "itm", its loss in nats."""
 
-    window: int = 60
+    warm_up: int = 0
+    window: int = PATIENCE
     tolerance: float = 0.012
     _recent: deque[float] = field(default_factory=deque)
 
     def observe(self, step: int, figures: Figures) -> Alarm | None:
-        if "itm" not in figures:
+        if "itm" not in figures or step <= self.warm_up:
             return None
         _push(self._recent, figures["itm"], self.window)
         if len(self._recent) < self.window:
@@ -105,13 +120,14 @@ class CollapsedMatching:
 class CollapsedFeatures:
     """All embeddings point one way: figures "image_similarity" and "text_similarity" (`mean_similarity`)."""
 
-    window: int = 20
+    warm_up: int = 0
+    window: int = PATIENCE
     limit: float = 0.97
     _recent: dict[str, deque[float]] = field(default_factory=dict)
 
     def observe(self, step: int, figures: Figures) -> Alarm | None:
         for side in ("image", "text"):
-            if (name := f"{side}_similarity") not in figures:
+            if (name := f"{side}_similarity") not in figures or step <= self.warm_up:
                 continue
             recent = self._recent.setdefault(name, deque())
             _push(recent, figures[name], self.window)
@@ -131,15 +147,16 @@ class CollapsedFeatures:
 class StaleQueue:
     """The queue's features are no longer what the momentum encoder says: figure "queue_agreement" (`QueueProbe`)."""
 
+    warm_up: int = 0
     window: int = 3
     limit: float = 0.5
     _recent: deque[float] = field(default_factory=deque)
 
     def observe(self, step: int, figures: Figures) -> Alarm | None:
-        if "queue_agreement" not in figures:
+        if "queue_agreement" not in figures or step <= self.warm_up:
             return None
         _push(self._recent, figures["queue_agreement"], self.window)
-        if len(self._recent) < self.window or max(self._recent) > self.limit:
+        if len(self._recent) < self.window or fmean(self._recent) > self.limit:
             return None
         return Alarm(
             "the queue is full of stale features",
@@ -152,7 +169,10 @@ class StaleQueue:
 
 @dataclass(slots=True)
 class RisingLoss:
-    """The loss has climbed well above where it was: figure "loss", and "learning_rate" for the message."""
+    """The loss has climbed well above where it was: figure "loss", and "learning_rate" for the message.
+
+    The contrastive loss is left out: it rises by itself as its queue fills.
+    """
 
     window: int = 20
     climb: float = 0.3
@@ -160,13 +180,16 @@ class RisingLoss:
     factor: float = 1.25
     """... times it: both."""
     _recent: deque[float] = field(default_factory=deque)
-    _lowest: float = float("inf")
+    _lowest: float = inf
     _at: int = 0
 
     def observe(self, step: int, figures: Figures) -> Alarm | None:
-        if "loss" not in figures or not isfinite(figures["loss"]):
+        loss = figures["itm"] + figures.get("lm", 0.0) if "itm" in figures else figures.get("loss")
+        if loss is None or not isfinite(loss):
             return None
-        _push(self._recent, figures["loss"], self.window)
+        if self._lowest == inf:
+            self._lowest, self._at = loss, step  # no mean yet, but a loss that only rises must be told, too
+        _push(self._recent, loss, self.window)
         if len(self._recent) < self.window:
             return None
         mean = fmean(self._recent)
@@ -232,13 +255,24 @@ class OneCaption:
     """The model says the same of every image: figure "distinct", the share of its captions that differ."""
 
     limit: float = 0.1
+    patience: int = 2
+    """Validations in a row: in the beginning every model does."""
+    _poor: int = 0
+    _since: int = 0
 
     def observe(self, step: int, figures: Figures) -> Alarm | None:
-        if figures.get("distinct", 1.0) > self.limit:
+        if "distinct" not in figures:
+            return None
+        if figures["distinct"] > self.limit:
+            self._poor = 0
+            return None
+        self._since = self._since if self._poor else step
+        self._poor += 1
+        if self._poor < self.patience:
             return None
         return Alarm(
             "the model says the same of every image",
-            step,
+            self._since,
             f"Only {100 * figures['distinct']:.0f} % of its captions of held-out images differ from one another.",
             "longer training or a higher learning rate if the loss still falls; else a lower one; and checking that "
             "captions are not all alike and that images reach the model.",

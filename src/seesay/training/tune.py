@@ -188,7 +188,7 @@ class _Run:
             lambda: task.validate(plan.validate_images),
             SCORES[self.recipe.task],
             task.beside,
-            Monitor(detectors()),
+            Monitor(detectors(plan.warm_up, plan.steps)),
         )
 
     def export(self) -> None:
