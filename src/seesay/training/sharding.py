@@ -7,8 +7,8 @@ For who writes the loop: `Sharded(model, contrast)` comes before the optimiser a
 within it, `loss, step = sharded(lambda: next(stream))`. Gradients are then summed already (no `sum_gradients`), and
 weights, gradients and their norm are DTensors, of which `whole` makes tensors: to save, or for a model on one process.
 With torch 2.13 and gloo two processes take the steps of one. Pre-training BLIP-base, 448 million weights with the slow
-copies, takes 5.5 GB on one process that has everything, and 2.3 GB on each of two (6.6 and 4.6 at the highest, which is
-before the weights are spread).
+copies, leaves 5.5 GB resident on one process that has everything, and 2.3 GB on each of two (at the highest 6.6
+and 4.6; each begins with the whole model).
 """
 
 from __future__ import annotations
