@@ -8,11 +8,12 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from capfilt_inputs import files, job, write_tar
 from seesay.bootstrapping import clean, read_records
-from seesay.bootstrapping.cluster import clean_on_ray
+from seesay.bootstrapping.cluster import Worker, clean_on_ray
 from tiny_models import tiny_model
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed, or has no wheel for this Python")
@@ -80,3 +81,19 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(tmp_path: Path, monke
     assert together.total() == job(tmp_path / "web", tmp_path / "alone/clean-*.tar", models).total()
     assert "<figure>" in together.report.read_text()
     assert list(clean_on_ray(together, "local", workers=2)) == [], "it is done: no Ray is started"
+
+
+def test_a_worker_tells_what_it_cannot_go_on_from(tmp_path: Path) -> None:
+    models = {"match": tiny_model(tmp_path / "match", "match", 2)}
+    source = write_tar(tmp_path / "web.tar", range(4))
+    filtering = job(source, tmp_path / "clean-*.tar", models, captions=0)
+    with filtering.begun():
+        filtering.shards[0].journal.write_bytes(b'{"name": "another.png", "texts": []}\n' * 4)
+        worker = Worker(filtering, threads=1, offline=True)
+        told = worker({"shard": np.array([0])})
+        assert told["shard"] == [0]
+        assert "the input has 00000.png and had another.png" in told["error"][0]
+        assert "another output" in told["remedy"][0]
+        filtering.shards[0].journal.unlink()
+        assert worker({"shard": np.array([0])}) == {"shard": [0], "error": [""], "remedy": [""]}
+        assert worker({"shard": np.array([0])}) == {"shard": [0], "error": [""], "remedy": [""]}, "done before"

@@ -33,13 +33,22 @@ class Worker:
         self._job = job
         self._road = load_road(job, threads, offline)
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        for number in batch["shard"]:
-            shard = self._job.shards[number]
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+        """Sifts the shards of these numbers. What it cannot go on from comes back as data: Ray keeps no error whole."""
+        numbers = [int(number) for number in batch["shard"]]
+        errors = [self._sift(number) or ("", "") for number in numbers]
+        messages, remedies = zip(*errors, strict=True)
+        return {"shard": numbers, "error": list(messages), "remedy": list(remedies)}
+
+    def _sift(self, number: int) -> tuple[str, str] | None:
+        shard = self._job.shards[number]
+        try:
             if not shard.tally():  # else the worker before died after its last line
                 for _ in sift_shard(self._job, shard, self._road, log_broken):
                     pass
-        return batch
+        except SeesayError as error:
+            return str(error), error.remedy
+        return None
 
 
 def clean_on_ray(
@@ -49,11 +58,13 @@ def clean_on_ray(
 
     `address`: "auto" for the cluster this machine belongs to, "host:6379", "ray://host:10001", or "local" for a Ray of
     this job's own. Each worker has the models in memory and computes with `threads` processors. Broken rows are in the
-    report, and in the workers' logs. When the iterator ends, the output is complete.
+    report, and in the workers' logs. When the iterator ends, the output is complete. Raises what `clean` raises; models
+    are opened here first, where what is wrong with them can be told.
     """
     with job.begun():
         left = [number for number, shard in enumerate(job.shards) if not shard.tally()]
         if left:
+            load_road(job, threads, offline)
             with _connected(address, processors=workers * threads):
                 for number in _sifted(job, left, workers, threads, offline):
                     tally = job.shards[number].tally()
@@ -77,6 +88,8 @@ def _sifted(job: Job, left: list[int], workers: int, threads: int, offline: bool
         compute=ray.data.ActorPoolStrategy(size=min(workers, len(left)), max_tasks_in_flight_per_actor=1),
     )
     for row in done.iter_rows():
+        if row["error"]:
+            raise SeesayError(row["error"], row["remedy"])
         yield int(row["shard"])
 
 
@@ -98,6 +111,7 @@ def _connected(address: str, processors: int) -> Iterator[None]:
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.WARNING, **options)
         logging.getLogger("ray.data").setLevel(logging.WARNING)
+        logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # on how to switch bars on again
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise SeesayError(f"no Ray at {address}: {error}", 'Start one, or give "local" for one of its own.') from error
     try:
