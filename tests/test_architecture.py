@@ -40,18 +40,29 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "ocr": BASE | {"images"},
     "explaining": BASE | {"records", "images", "decoding", "engine", "texts", "describe"},
     "evaluation": BASE | {"records", "images", "data", "describe", "asking"},
-    "backends": BASE | {"settings", "models", "records", "images", "decoding", "asking", "describe"},
+    "backends": BASE | {"settings", "models", "records", "images", "batches", "decoding", "asking", "describe"},
     "capfilt": BASE | {"records", "images", "data", "describe"},
-    "bootstrapping": BASE | {"images", "data", "describe", "capfilt", "loading"},
+    "bootstrapping": BASE | {"settings", "images", "data", "describe", "capfilt", "loading"},
     "bench": BASE | {"records", "images", "blip", "engine", "decoding", "tokenizer", "describe", "loading"},
     "doctor": BASE | {"records", "settings", "models", "loading", "describe", "images", "engine", "blip", "hub"},
+    "lavis": BASE
+    | {"settings", "models", "loading", "tokenizer", "images", "blip", "engine", "texts", "asking", "describe"}
+    | {"backends"},
     "training": BASE
     | {"records", "tokenizer", "images", "data", "blip", "engine", "decoding", "describe", "evaluation"},
 }
 ANYTHING = {"cli", "__init__", "__main__"}
 
 HOMES = {  # heavy library -> where it may be imported, at the top of a file or within a function
-    "torch": {"backends/clip.py", "bench.py", "blip/model.py", "blip/tensors.py", "engine/torch.py", "training/"},
+    "torch": {
+        "backends/clip.py",
+        "bench.py",
+        "blip/model.py",
+        "blip/tensors.py",
+        "engine/torch.py",
+        "lavis.py",
+        "training/",
+    },
     "onnxruntime": {"engine/"},
     "onnx": {"engine/"},
     "transformers": {"backends/", "bench.py"},

@@ -7,6 +7,7 @@ seesay.load("openai:Qwen/Qwen3-VL-8B@http://localhost:8000/v1")      # vLLM, SGL
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +22,7 @@ from seesay.backends.budget import Estimate, Meter, estimate, expected
 from seesay.backends.catalogue import Profile, profile
 from seesay.backends.client import BadRequest, Client, is_local
 from seesay.backends.pictures import Shot, Size, shot
-from seesay.backends.wire import Json, Malformed, Reply, Request, Usage, Wire
+from seesay.backends.wire import BatchFailure, Json, Malformed, Reply, Request, Usage, Wire
 from seesay.decoding import SearchOptions
 from seesay.describe import ABLE, CaptionOptions, Seen, check_capable, check_pairs, only, with_changes
 from seesay.errors import CapabilityError, ImageError, ImageRefused, ImageUnanswered, ServiceError, UsageError
@@ -100,8 +101,10 @@ class ApiModel:
         concurrency: int = 8,
         seconds: float = 120.0,
         limits: Limits = DEFAULT_LIMITS,
+        connect: bool = True,
     ) -> None:
-        """max_cost: dollars. concurrency: requests at a time. seconds: for one attempt at a request.
+        """max_cost: dollars. concurrency: requests at a time. seconds: for one attempt at a request. connect: False for
+        batch files, which need no key, since nothing is sent.
 
         Raises ServiceError without a key where the service wants one, UsageError for a limit that cannot be kept.
         """
@@ -114,9 +117,8 @@ class ApiModel:
         self.limits = limits
         self.concurrency = concurrency
         self._wire = WIRES[service.protocol]
-        self._client = Client(
-            service.url or self._wire.BASE, self._wire.headers(_key(service, self._wire)), seconds=seconds
-        )
+        key = _key(service, self._wire) if connect else ""
+        self._client = Client(service.url or self._wire.BASE, self._wire.headers(key), seconds=seconds)
         self._logprobs = self.profile.logprobs
 
     def close(self) -> None:
@@ -229,10 +231,36 @@ class ApiModel:
         picture as large as is looked at."""
         return estimate(self.profile, sizes, CAPTION + DATA, requests)
 
+    # Batch files (`batchfiles.py`).
+
+    @property
+    def batch(self) -> tuple[int, int] | None:
+        """Requests and bytes of one batch file at most; None where the protocol has no batches."""
+        return self._wire.BATCH if self.service.url is None else None
+
+    def batch_request(self, identity: str, image: ImageLike, options: CaptionOptions) -> bytes:
+        """The line of a batch file that asks for a caption. Raises ImageError, CapabilityError."""
+        self._refuse(options)
+        body = self._body(self._shot(image), caption_instruction(options), options, 0)
+        return json.dumps(self._wire.batch_line(identity, body), ensure_ascii=False).encode() + b"\n"
+
+    def batch_result(self, line: Json, options: CaptionOptions) -> tuple[str, Caption | ImageError]:
+        """Whose result a line is, and the caption in it (its time is not known) or its error. Raises Malformed."""
+        identity, found = self._wire.batch_result(line)
+        if isinstance(found, BatchFailure):
+            return identity, ImageUnanswered(f"the batch failed for it: {found}", "ask again")
+        try:
+            reply = self._parsed(found)
+            self.meter.settle(0.0, reply.usage)
+            said = _unwrapped(reply)
+        except ImageError as error:
+            return identity, error
+        made = replace(self._made(options, said, time.perf_counter()), milliseconds=0.0)
+        return identity, self._caption(said, options, made)
+
     # One request, from a picture to what was said of it.
 
-    def body(self, seen: Shot, text: str, options: SearchOptions, turn: int = 0) -> Json:
-        """The request's body: what is sent, and what stands in a batch file."""
+    def _body(self, seen: Shot, text: str, options: SearchOptions, turn: int) -> Json:
         return self._wire.request(self._request(seen, text, options, turn))
 
     def _shot(self, image: ImageLike) -> Shot:
@@ -276,12 +304,12 @@ class ApiModel:
     def _post(self, seen: Shot, text: str, options: SearchOptions, turn: int) -> Json:
         path = self._wire.path(self.service.model)
         try:
-            return self._client.post(path, self.body(seen, text, options, turn))
+            return self._client.post(path, self._body(seen, text, options, turn))
         except BadRequest as error:
             if not (self._logprobs and "logprob" in str(error)):
                 raise
         self._logprobs = False  # this server takes no such wish: from now on captions have no score
-        return self._client.post(path, self.body(seen, text, options, turn))
+        return self._client.post(path, self._body(seen, text, options, turn))
 
     def _parsed(self, body: Json) -> Reply:
         try:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import random
 import time
+import weakref
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -59,10 +60,12 @@ class Client:
             trust_env=not is_local(base),
         )
 
+        self._let_go = weakref.finalize(self, self._http.close)
+
     def close(self) -> None:
-        """Give up: waits end, connections close."""
+        """Give up: waits end, connections close. Forgetting the client closes them too."""
         self._stopped.set()
-        self._http.close()
+        self._let_go()
 
     def post(self, path: str, body: Json) -> Json:
         """The body that the service answers with.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,8 +11,13 @@ import click
 from seesay.cli.options import model_names
 
 if TYPE_CHECKING:
+    from seesay.backends.catalogue import Profile
     from seesay.models import Preset
     from seesay.settings import Settings
+
+
+PHOTO = (1024, 768)
+"""What is assumed where a picture's price is told."""
 
 
 @click.group(
@@ -30,16 +36,22 @@ if TYPE_CHECKING:
 def models(ctx: click.Context, as_json: bool) -> None:
     """List the models that have names; `pull` fetches one.
 
-    Any BLIP on the hub (OWNER/NAME, OWNER/NAME@REVISION) and any folder with a checkpoint can be named too.
+    Any BLIP on the hub (OWNER/NAME, OWNER/NAME@REVISION) and any folder with a checkpoint can be named too, and any
+    model behind an API: openai:MODEL, openai-responses:MODEL, anthropic:MODEL, gemini:MODEL, ollama:MODEL; on another
+    server that speaks such a protocol MODEL@ADDRESS, as in openai:MODEL@http://localhost:8000/v1. Keys are read from
+    the environment (OPENAI_API_KEY and so on; SEESAY_API_KEY for other servers). Prices are estimates, in dollars per
+    million tokens; your own go into api-models.json beside Seesay's config.toml.
     """
     if ctx.invoked_subcommand:
         return
+    from seesay.backends.catalogue import profiles
     from seesay.models import presets
     from seesay.settings import load_settings
 
     settings = load_settings()
     rows = [_row(preset, settings) for preset in presets().values()]
-    click.echo(json.dumps(rows, indent=2) if as_json else _table(rows))
+    behind = [_api_row(profile, settings) for profile in profiles()]
+    click.echo(json.dumps(rows + behind, indent=2) if as_json else f"{_table(rows)}\n\n{_api_table(behind)}")
 
 
 @models.command(
@@ -69,12 +81,14 @@ def pull(name: str, offline: bool | None) -> None:
 
 
 def _row(preset: Preset, settings: Settings) -> dict[str, Any]:
+    from seesay.describe import VERBS
     from seesay.models import locate
 
     found = locate(preset.name, settings)
     return {
         "name": preset.name,
         "task": preset.task,
+        "verbs": sorted(VERBS[preset.task]),
         "download_mb": preset.download_mb,
         "memory_mb": dict(preset.memory_mb),
         "folder": str(found.path) if found else None,
@@ -99,7 +113,50 @@ def _table(rows: list[dict[str, Any]]) -> str:
         )
         for row in rows
     ]
-    widths = [max(len(line[column]) for line in [heads, *cells]) for column in range(len(heads))]
-    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in [heads, *cells])
-    lines = ["  ".join(line).rstrip() for line in padded]
+    lines = _columns([heads, *cells])
     return "\n".join([*lines, "", "* is used where --model is not given. `seesay models pull NAME` fetches one."])
+
+
+def _api_row(profile: Profile, settings: Settings) -> dict[str, Any]:
+    from seesay.backends.api import ApiModel
+
+    price = profile.price
+    return {
+        "name": profile.name,
+        "task": "api",
+        "verbs": sorted(ApiModel.capabilities),
+        "dollars_per_million": {"input": price.input, "output": price.output} if price else None,
+        "picture_tokens": profile.image.tokens(profile.image.fit(PHOTO)),
+        "tells_probabilities": profile.logprobs,
+        "sampling": sorted(profile.options),
+        "read": profile.read,
+        "until": profile.until,
+        "summary": profile.summary,
+        "default": profile.name == settings.model,
+    }
+
+
+def _api_table(rows: list[dict[str, Any]]) -> str:
+    heads = ("BEHIND AN API", "CAN", "PRICE IN/OUT", "1,000 PHOTOS", "ABOUT")
+    cells = [
+        (
+            f"{row['name']}{' *' if row['default'] else ''}",
+            ", ".join(row["verbs"]),
+            f"${price['input']:g}/{price['output']:g}" if (price := row["dollars_per_million"]) else "not known",
+            f"${row['picture_tokens'] * price['input'] / 1000:.2f}" if price else "",
+            "; ".join(part for part in (row["summary"], f"until {row['until']}" if row["until"] else "") if part),
+        )
+        for row in rows
+    ]
+    note = (
+        f"Prices of {rows[0]['read']}, in dollars per million tokens: estimates. Photos: {PHOTO[0]} x {PHOTO[1]}, "
+        "what is read of them alone."
+    )
+    return "\n".join([*_columns([heads, *cells]), "", note])
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Cells as lines, each column as wide as its widest cell."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
+    return ["  ".join(line).rstrip() for line in padded]

@@ -42,6 +42,22 @@ def picture_options(formats: Sequence[str] = FORMATS) -> Callable[[Command], Com
             ),
             click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Every Nth frame of an animation."),
             click.option("--column", help="Column of a table (CSV, JSONL, Parquet) that holds the pictures."),
+            output_options(formats),
+            click.option(
+                "--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures at a time."
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def output_options(formats: Sequence[str]) -> Callable[[Command], Command]:
+    """Options that say where results go."""
+
+    def add(command: Command) -> Command:
+        for option in (
             click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote."),
             click.option("--skip-existing", is_flag=True, help="Go on with what an earlier run wrote."),
             click.option(
@@ -55,9 +71,6 @@ def picture_options(formats: Sequence[str] = FORMATS) -> Callable[[Command], Com
                 "form",
                 type=click.Choice(formats),
                 help="[default: by the suffix of --output, else text]",
-            ),
-            click.option(
-                "--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures at a time."
             ),
         ):
             command = option(command)
@@ -94,7 +107,7 @@ def tell(ctx: click.Context, sources: Sequence[str], given: dict[str, Any], tell
     from seesay.settings import load_settings
 
     settings = load_settings(**{name: given.get(name) for name in ("model", "precision", "threads", "offline")})
-    target = _target(given, telling.table)
+    target = make_target(given, telling.table)
     found = pictures(sources, column=given["column"], frames=given["frames"], allow_private=given["allow_private_urls"])
     model = telling.load(settings) if telling.load else load_model(settings, given.get("max_cost"))
     metered = _metered(model, settings)
@@ -166,7 +179,8 @@ class Run(Generic[Record]):
             click.echo(self._telling.hint, err=True)
 
 
-def _target(given: dict[str, Any], table: Table) -> Target:
+def make_target(given: dict[str, Any], table: Table) -> Target:
+    """Where --output, --format, --skip-existing and --overwrite want results to go. Raises UsageError."""
     from seesay.cli.outputs import SUFFIXES, Target
 
     if given["skip_existing"] and given["overwrite"]:
