@@ -111,7 +111,7 @@ GEMINI: Shape = {
         "topP?": float,
         "topK?": int,
         "seed?": int,
-        "thinkingConfig?": {"thinkingLevel": ("minimal", "low", "medium", "high", "xhigh")},
+        "thinkingConfig?": {"thinkingLevel": ("MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH")},
     },
 }
 OLLAMA: Shape = {
@@ -273,7 +273,7 @@ def responses_answer(text: str, status: str = "completed", **more: object) -> di
     }
 
 
-def anthropic_answer(text: str | None, stop: str = "end_turn") -> dict[str, Any]:
+def anthropic_answer(text: str | None, stop: str = "end_turn", category: str | None = None) -> dict[str, Any]:
     blocks: list[dict[str, object]] = [{"type": "thinking", "thinking": "It is red.", "signature": "c2ln"}]
     if text is not None:
         blocks.append({"type": "text", "text": text, "citations": None})
@@ -285,6 +285,7 @@ def anthropic_answer(text: str | None, stop: str = "end_turn") -> dict[str, Any]
         "content": blocks,
         "stop_reason": stop,
         "stop_sequence": None,
+        "stop_details": {"type": "refusal", "category": category} if stop == "refusal" else None,
         "usage": {
             "input_tokens": 900,
             "cache_creation_input_tokens": 60,
@@ -381,7 +382,7 @@ PROTOCOLS: dict[str, Protocol] = {
         lambda text, body: anthropic_answer(text),
         lambda headers: headers.get("x-api-key", ""),
     ),
-    "/v1beta/models/": Protocol(
+    "/v1/models/": Protocol(
         GEMINI, _of_gemini, lambda text, body: gemini_answer(text), lambda headers: headers.get("x-goog-api-key", "")
     ),
     "/api/chat": Protocol(
@@ -429,7 +430,7 @@ class _Handler(BaseHTTPRequestHandler):
             return Canned(401, {"error": {"message": f"Incorrect API key: {protocol.key(seen.headers)}", "code": "x"}})
         if seen.headers.get("content-type") != "application/json":
             return Canned(400, {"error": {"message": "no JSON"}})
-        if self.path == "/v1/messages" and seen.headers.get("anthropic-version") != "2023-06-01":
+        if self.path == "/v1/messages" and seen.headers.get("anthropic-version") != "2026-10-21":
             return Canned(400, {"type": "error", "error": {"type": "invalid_request_error", "message": "no version"}})
         if found := mismatch(seen.body, protocol.shape):
             return Canned(400, {"error": {"message": found, "type": "invalid_request_error"}})

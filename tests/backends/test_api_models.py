@@ -51,7 +51,7 @@ REFUSED = {
         "",
         output=[{"type": "message", "content": [{"type": "refusal", "refusal": "I can't describe that."}]}],
     ),
-    "anthropic": api_server.anthropic_answer(None, "refusal"),
+    "anthropic": api_server.anthropic_answer(None, "refusal", "general_harms"),
     "gemini": {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 9}},
 }
 STARVED = {  # thinking took all the tokens

@@ -66,7 +66,7 @@ PROVIDERS: list[tuple[str, str, str, Callable[[str], Line], Result, Failure]] = 
     ("openai", "/v1/chat/completions", "body", chat_answer, openai_result, openai_failure),
     ("openai-responses", "/v1/responses", "body", responses_answer, openai_result, openai_failure),
     ("anthropic", "/v1/messages", "params", anthropic_answer, anthropic_result, anthropic_failure),
-    ("gemini", "/v1beta/models/", "request", gemini_answer, gemini_result, gemini_failure),
+    ("gemini", "/v1/models/", "request", gemini_answer, gemini_result, gemini_failure),
 ]
 providers = pytest.mark.parametrize(
     ("protocol", "path", "inside", "answer", "result", "failure"), PROVIDERS, ids=[one[0] for one in PROVIDERS]

@@ -3,14 +3,15 @@
 What the documents say (read in November 2026: the types of anthropic-sdk-python 2.13; the guides "Images and vision",
 "Handling stop reasons" and "Batch processing"; the migration guides of Claude Opus 5.5 and Sonnet 5.5):
 
-- Headers x-api-key and anthropic-version: 2023-06-01. A picture is {"type": "image", "source": {"type": "base64",
-  "media_type", "data"}}, best placed before the text.
+- Headers x-api-key and anthropic-version: 2026-10-21; earlier versions are deprecated. A picture is {"type": "image",
+  "source": {"type": "base64", "media_type", "data"}}, best placed before the text.
 - `max_tokens` is required and counts thinking too. The newest models always think, as much as `output_config.effort`
   says (low to max); older ones refuse that field.
-- `temperature`, `top_p` and `top_k` are gone: models since Opus 4.7 answer 400 to them. There is no seed and there are
-  no log-probabilities.
+- `temperature`, `top_p` and `top_k` are gone: this version answers 400 to them, as models since Opus 4.7 do. There is
+  no seed and there are no log-probabilities.
 - The reply's `content` is a list of blocks; the words are those of type text, beside thinking and redacted_thinking.
-- `stop_reason` is end_turn, max_tokens, stop_sequence, tool_use, pause_turn, refusal or model_context_window_exceeded.
+- `stop_reason` is end_turn, max_tokens, stop_sequence, tool_use, pause_turn, refusal (with
+  `stop_details.category`) or model_context_window_exceeded.
 - `usage.input_tokens` leaves out what went through the cache, which is counted in two fields of its own.
 - Batches are created with {"requests": [{"custom_id", "params"}, ...]}, at most 100,000 requests and 256 MB; custom_id
   matches ^[a-zA-Z0-9_-]{1,64}$. Our file has one such request a line. Results come as JSON Lines {"custom_id",
@@ -39,7 +40,7 @@ def path(model: str) -> str:
 
 
 def headers(key: str) -> Mapping[str, str]:
-    return {"anthropic-version": "2023-06-01", **({"x-api-key": key} if key else {})}
+    return {"anthropic-version": "2026-10-21", **({"x-api-key": key} if key else {})}
 
 
 def request(asked: Request) -> Json:
@@ -61,7 +62,7 @@ def parse(body: Json) -> Reply:
         finish=ENDED.get(stop, "stop"),
         usage=Usage(sum(count(body, "usage", name) for name in read), count(body, "usage", "output_tokens")),
         model=words(body.get("model")),
-        reason="refusal" if stop == "refusal" else "",
+        reason=words((body.get("stop_details") or {}).get("category")) or "refusal" if stop == "refusal" else "",
     )
 
 

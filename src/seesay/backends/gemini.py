@@ -1,12 +1,13 @@
-"""Gemini's generateContent, `POST {base}/v1beta/models/MODEL:generateContent`.
+"""Gemini's generateContent, `POST {base}/v1/models/MODEL:generateContent`.
 
 What the documents say (read in November 2026: the types of google-genai 3.6; the guides "Image understanding",
-"Media resolution", "Tokens" and "Batch API"):
+"Media resolution", "Tokens", "API versions" and "Batch API"):
 
+- v1 is the stable version, and the one the newest client asks.
 - The key goes into the header x-goog-api-key (as a query parameter it would end in logs).
 - A picture is a part {"inlineData": {"mimeType", "data"}}; a request holds 20 MB at most.
 - `generationConfig` has maxOutputTokens (thinking included), temperature, topP, topK, seed and thinkingConfig, whose
-  thinkingLevel (low to xhigh) models before Gemini 3 refuse. Log-probabilities (responseLogprobs) are accepted by some
+  thinkingLevel (LOW to XHIGH) models before Gemini 3 refuse. Log-probabilities (responseLogprobs) are accepted by some
   models only, and are not asked for.
 - The words are the parts of the first candidate that have no `thought: true`. `finishReason` is STOP, MAX_TOKENS,
   CONTINUATION, or one of many refusals (SAFETY, RECITATION, PROHIBITED_CONTENT, ...). A refused prompt has no
@@ -30,7 +31,7 @@ ENDED = ("STOP", "MAX_TOKENS", "CONTINUATION")
 
 
 def path(model: str) -> str:
-    return f"/v1beta/models/{model}:generateContent"
+    return f"/v1/models/{model}:generateContent"
 
 
 def headers(key: str) -> Mapping[str, str]:
@@ -48,7 +49,7 @@ def request(asked: Request) -> Json:
                 topP=asked.top_p,
                 topK=asked.top_k,
                 seed=asked.seed,
-                thinkingConfig={"thinkingLevel": asked.effort} if asked.effort else None,
+                thinkingConfig={"thinkingLevel": asked.effort.upper()} if asked.effort else None,
             ),
         },
     }
