@@ -340,8 +340,10 @@ class ApiModel:
             results = [pool.submit(one, row) for row in range(len(images))]
             try:
                 return [result.result() for result in results]
-            except BaseException:
+            except BaseException as error:
                 pool.shutdown(wait=False, cancel_futures=True)
+                if not isinstance(error, Exception):  # Ctrl-C: what is under way is waited for, nothing is tried again
+                    self.close()
                 raise
 
     def _caption(self, said: Said, options: CaptionOptions, made: Provenance) -> Caption:

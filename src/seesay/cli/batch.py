@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from seesay.settings import Settings
 
 
-@click.group()
+@click.group(
+    epilog="""Examples:
+
+\b
+  seesay batch write holiday/ --model openai:gpt-4o-mini --output requests.jsonl
+  seesay batch read output.jsonl --requests requests.jsonl --model openai:gpt-4o-mini --output captions.jsonl
+"""
+)
 def batch() -> None:
     """Caption by a provider's batch files: half the price, an answer within a day.
 
