@@ -42,7 +42,7 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "evaluation": BASE | {"records", "images", "data", "describe", "asking"},
     "backends": BASE | {"settings", "models", "records", "images", "batches", "decoding", "asking", "describe"},
     "capfilt": BASE | {"records", "images", "data", "describe"},
-    "bootstrapping": BASE | {"settings", "images", "data", "describe", "capfilt", "loading"},
+    "bootstrapping": BASE | {"settings", "engine", "images", "data", "describe", "capfilt", "loading"},
     "bench": BASE | {"records", "images", "blip", "engine", "decoding", "tokenizer", "describe", "loading"},
     "doctor": BASE | {"records", "settings", "models", "loading", "describe", "images", "engine", "blip", "hub"},
     "lavis": BASE

@@ -111,6 +111,13 @@ def test_broken_pictures_cost_only_themselves(models: dict[str, Blip]) -> None:
         assert all(not one.texts and not one.kept for one in found if one.broken)
 
 
+def test_addresses_are_not_asked_offline(models: dict[str, Blip]) -> None:
+    address = Example("far.png", "http://127.0.0.1:9/far.png", ("a cat",))
+    for offline, says in ((True, "this run is offline"), (False, "127.0.0.1")):
+        [refused] = CapFilt(None, models["match"], CapFiltOptions(captions=0), offline=offline).sift([address])
+        assert says in str(refused.broken)
+
+
 def test_pictures_without_texts_and_texts_without_words(models: dict[str, Blip]) -> None:
     bare = Example("bare.png", photo(0))
     empty = Example("empty.png", photo(1), ("", "  \n", "\u200b", " a red  cat ", "a red  cat"))

@@ -16,7 +16,7 @@ from typing import Literal
 
 from seesay.data import Example
 from seesay.describe import CaptionOptions, Describer, Seen
-from seesay.errors import CapabilityError, ImageError, ImageNotFound, UsageError
+from seesay.errors import CapabilityError, ImageError, ImageNotFound, ImageRefused, UsageError
 from seesay.images import read_bytes
 from seesay.images.limits import DEFAULT_LIMITS, Limits
 from seesay.records import Match
@@ -90,13 +90,19 @@ class CapFilt:
         captioner: Describer | None,
         judge: Describer,
         options: CapFiltOptions | None = None,
+        *,
         limits: Limits = DEFAULT_LIMITS,
+        offline: bool = False,
     ) -> None:
-        """`captioner` may be None where `options.captions` is 0; it may be the same model as the filter, `judge`."""
+        """`captioner` may be None where `options.captions` is 0; it may be the same model as the filter, `judge`.
+
+        offline: pictures that are addresses are not fetched.
+        """
         self.options = options or CapFiltOptions()
         self.captioner = captioner if self.options.captions else None
         self.judge = judge
         self.limits = limits
+        self.offline = offline
         if self.options.captions and captioner is None:
             raise UsageError("captions need a captioner", "Name one, or ask for 0 captions.")
         _need(self.captioner, "caption", "captioner")
@@ -120,6 +126,8 @@ class CapFilt:
         try:
             if pair.image is None:
                 raise ImageNotFound("no picture is known", "Name the folder that holds the pictures.")
+            if self.offline and isinstance(pair.image, str):
+                raise ImageRefused(f"{pair.image} is on the network, and this run is offline")
             content = read_bytes(pair.image, limits=self.limits)
             picture = self.judge.see(content) if self.captioner is self.judge else content
             return Written(picture, _texts(pair.captions, self._captions(picture, content)))

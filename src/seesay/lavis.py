@@ -158,7 +158,7 @@ class Model:
         return self
 
     def train(self, mode: bool = True) -> Model:
-        return self if not mode else self.forward({})  # type: ignore[no-any-return]  # raises
+        return self if not mode else self.forward({})  # raises
 
     def to(self, device: str | torch.device) -> Model:
         if torch.device(device) != self.device:

@@ -10,17 +10,21 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_training import NAMES, PHOTO_CAPTIONS, PLAN, RECIPE, small_model
+from torch import nn
 
 from seesay.blip.model import Blip
 from seesay.errors import ModelError
 from seesay.training.batches import Captions, Photos
+from seesay.training.diagnostics import Monitor
 from seesay.training.dropout import lock_dropout
 from seesay.training.loop import (
     Average,
+    Beside,
     Setting,
     Status,
     Step,
     Steps,
+    _Loop,
     fit,
     learning_rate,
     load_weights,
@@ -133,6 +137,77 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").write_bytes(b"half a fi")
     with pytest.raises(ModelError, match="cannot be read"):
         load_weights(model, tmp_path / "weights.pt")
+
+
+def test_lower_layers_learn_slower_where_that_is_wanted() -> None:
+    model = small_model()
+    plan = replace(PLAN, layer_decay=0.5, pretrained=1.0)
+    scales = {id(one): group["scale"] for group in parameter_groups(model, plan) for one in group["params"]}
+    for name, scale in {
+        "text_decoder.bert.embeddings.word_embeddings.weight": 0.125,  # below two layers
+        "text_decoder.bert.encoder.layer.0.attention.self.query.weight": 0.25,
+        "text_decoder.bert.encoder.layer.1.crossattention.self.query.bias": 0.5,
+        "text_decoder.cls.predictions.bias": 1.0,
+        "vision_model.post_layernorm.weight": 1.0,
+        "vision_model.encoder.layers.0.mlp.fc1.weight": 0.5,
+        "vision_model.embeddings.position_embedding": 0.25,  # below the one layer
+    }.items():
+        assert scales[id(trained(model)[name])] == scale, name
+    assert len(scales) == len(trained(model))
+
+
+def test_an_overflow_in_half_precision_costs_the_step_alone(
+    photos: Photos, texts: Captions, maps: Path, tmp_path: Path
+) -> None:
+    """The scaler begins at 65,536 and halves with each overflow; the loss itself is finite."""
+    model, steps = model_and_steps(photos, texts, maps)
+    before = {name: weight.detach().clone() for name, weight in trained(model).items()}
+
+    def large(start: int) -> Iterator[Step]:
+        for made in steps(start):
+            yield Step(made.loss * 1e34, made.figures)
+
+    (tmp_path / "half").mkdir()
+    loop = _Loop(setting(tmp_path), "half", model, replace(PLAN, precision="fp16"), "cider", Beside(), Monitor(()))
+    loop._take(large(0))
+    assert all(torch.equal(weight, before[name]) for name, weight in trained(model).items())
+    assert loop.scaler.get_scale() == 32768
+    loop._take(steps(1))
+    assert not all(torch.equal(weight, before[name]) for name, weight in trained(model).items())
+
+
+def test_what_an_objective_learns_beside_the_model_is_trained_resumed_and_kept(
+    photos: Photos, texts: Captions, maps: Path, tmp_path: Path
+) -> None:
+    def begin(folder: Path, after: int | None) -> tuple[nn.Module, list[int]]:
+        model, steps = model_and_steps(photos, texts, maps)
+        module, followed = nn.Linear(1, 1, bias=False), []
+        nn.init.ones_(module.weight)
+        module.register_buffer("count", torch.zeros(()))
+
+        def pulled(start: int) -> Iterator[Step]:
+            return (Step(made.loss + module.weight.sum(), made.figures) for made in steps(start))
+
+        def follow() -> None:
+            followed.append(len(followed))
+            module.count += 1  # type: ignore[operator]
+
+        stream = pulled if after is None else stopping(pulled, after)
+        fit(setting(folder), "a", model, PLAN, stream, lambda: {"cider": 0.1}, beside=Beside(module, follow))
+        return module, followed
+
+    whole, followed = begin(tmp_path / "whole", None)
+    assert len(followed) == 6
+    assert whole.weight.item() < 1
+    with pytest.raises(Stopped):
+        begin(tmp_path / "broken", 5)
+    again, followed = begin(tmp_path / "broken", None)
+    assert len(followed) == 3  # the save is from step 3
+    assert again.count.item() == whole.count.item() == 6
+    assert again.weight.item() == whole.weight.item()
+    loaded, followed = begin(tmp_path / "whole", 0)
+    assert followed == []
+    assert loaded.weight.item() == whole.weight.item()
 
 
 def test_the_average_follows_the_weights_and_gives_them_back() -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from tiny_tuning import PLAN, TUNING, lasting, write_dataset, write_start
 
 import seesay
@@ -87,7 +92,7 @@ def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(
 def test_a_batch_in_parts_is_the_batch(start: Checkpoint, data: Path, tmp_path: Path) -> None:
     """Captions of different length in each part, so that a mean of means would be another loss."""
     for parts in (1, 4):
-        recipe = replace(TUNING, dropout=0.0, augment=False)
+        recipe = replace(TUNING, dropout=0.0)
         recipe = replace(recipe, texts_per_image=1, optimisation=replace(PLAN, accumulate=parts))
         tune(recipe, start, data, tmp_path / str(parts))
     one, other = (read_checkpoint(tmp_path / parts / "model").weights for parts in ("1", "4"))
@@ -184,6 +189,44 @@ def test_the_check_tells_a_set_up_that_learns_from_one_that_cannot(
         tune(hopeless, start, data, tmp_path / "bad", first_check=True)
     assert "learning rate" in raised.value.remedy
     assert not (tmp_path / "bad" / "tuning").exists()
+
+
+def test_two_processes_train_the_model_of_one(start: Checkpoint, data: Path, tmp_path: Path) -> None:
+    """As torchrun starts them: `seesay train` with a recipe's file, two ranks, each with half of every batch."""
+    recipe = replace(lasting(3), dropout=0.0, texts_per_image=1)
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(asdict(recipe)), encoding="utf-8")
+    command = [sys.executable, "-m", "seesay", "train", "--recipe", str(file), "--from", str(start.folder)]
+    command += ["--data", str(data), "--output", str(tmp_path / "two")]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    running = [
+        subprocess.Popen(
+            command,
+            env={**os.environ, **shared, "RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    told = [process.communicate(timeout=300) for process in running]
+    assert [process.returncode for process in running] == [0, 0], told
+    assert [out for out, _ in told] == [f"{tmp_path / 'two' / 'model'}\n", ""]  # the first alone speaks
+    tune(replace(recipe, model=str(start.folder)), start, data, tmp_path / "one")
+    one, two = (read_checkpoint(tmp_path / name / "model").weights for name in ("one", "two"))
+    assert all(np.allclose(one[name], two[name], atol=2e-5) for name in one)
+
+
+def test_the_hybrid_learns_from_the_maps_of_its_frozen_network(data: Path, tmp_path: Path) -> None:
+    hybrid = write_start(tmp_path / "start", embedding="efficientnet_lite2")
+    tune(replace(lasting(4), views=2, lora=2), hybrid, data, tmp_path / "run")
+    assert np.load(tmp_path / "run" / "data" / "view0.npy").dtype == np.uint8
+    assert losses(tmp_path / "run")[-1] < losses(tmp_path / "run")[0]
+    tuned = read_checkpoint(tmp_path / "run" / "model").weights
+    assert all(np.array_equal(tuned[name], hybrid.weights[name]) for name in tuned if "backbone" in name)
 
 
 def test_an_output_of_another_run_is_refused(start: Checkpoint, data: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ class Job:
             if there := [*glob.glob(self.output), *glob.glob(f"{self.output}.partial")]:
                 raise UsageError(f"{there[0]} is there, and no run of capfilt made it", "Name another output.")
             (self.folder / "records").mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+            write_text(path, json.dumps(facts, indent=1) + "\n")
         self._compare(facts, json.loads(path.read_bytes()))
         with (self.folder / ".lock").open("ab") as file:
             lock(file, self.folder)

@@ -59,12 +59,13 @@ def render(tally: Tally, facts: Mapping[str, str], threshold: float) -> str:
         _broken(tally),
     ]
     body = "\n".join(part for part in parts if part)
-    return (
+    page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>CapFilt: {tally.pairs:,} of {tally.pictures:,} pictures kept</title>\n"
         f"<style>\n{STYLE}\n</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
+    return page.encode("utf-8", "replace").decode()  # names of files may hold what no text can
 
 
 def _summary(tally: Tally) -> str:
@@ -157,7 +158,7 @@ def _figure(sample: Sample) -> str:
     texts = "".join(map(_text, sample.texts))
     return (
         f'<figure><img alt="" loading="lazy" src="{escape(sample.thumbnail)}">'
-        f'<figcaption><p class="name">{escape(_shown(sample.name))}</p><ul>{texts}</ul></figcaption></figure>'
+        f'<figcaption><p class="name">{escape(sample.name)}</p><ul>{texts}</ul></figcaption></figure>'
     )
 
 
@@ -165,7 +166,7 @@ def _text(one: Judged) -> str:
     score = "–" if one.probability is None else f"{one.probability:.3f}"
     return (
         f'<li class="{"kept" if one.kept else "dropped"}"><b>{score}</b>'
-        f'<span>{escape(_shown(one.text)) or "(empty)"} <small class="{one.origin}">'
+        f'<span>{escape(one.text) or "(empty)"} <small class="{one.origin}">'
         f"{ORIGINS[one.origin].lower()}</small></span></li>"
     )
 
@@ -177,11 +178,6 @@ def _broken(tally: Tally) -> str:
     more = f'<p class="dim">and {missing:,} more; the records have all pictures.</p>' if missing else ""
     return (
         "<h2>What could not be used</h2><ul>"
-        + "".join(f"<li>{escape(_shown(reason))}</li>" for reason in tally.broken)
+        + "".join(f"<li>{escape(reason)}</li>" for reason in tally.broken)
         + f"</ul>{more}"
     )
-
-
-def _shown(text: str) -> str:
-    """Without lone surrogates, which no file can hold as UTF-8."""
-    return text.encode("utf-8", "replace").decode()

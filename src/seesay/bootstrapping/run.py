@@ -20,9 +20,11 @@ from seesay.bootstrapping.tally import Tally
 from seesay.capfilt import CapFilt, Sifted
 from seesay.data import DatasetWriter, Example, Report, open_writer, read_dataset
 from seesay.data.example import log_broken
+from seesay.describe import Describer
 from seesay.errors import DataError, ImageError, UsageError
 from seesay.images import read_bytes
 from seesay.loading import load
+from seesay.settings import load_settings
 
 
 def clean(
@@ -43,13 +45,16 @@ def clean(
 
 def load_road(job: Job, threads: int | None = None, offline: bool | None = None) -> CapFilt:
     """The job's models, one where both are the same. Raises what `seesay.load` raises, and CapabilityError."""
-    judge = load(job.filter, precision=job.precision, threads=threads, offline=offline)
-    if job.captioner is None or not job.options.captions:
-        return CapFilt(None, judge, job.options)
-    if job.captioner == job.filter:
-        return CapFilt(judge, judge, job.options)
-    captioner = load(job.captioner, precision=job.precision, threads=threads, offline=offline)
-    return CapFilt(captioner, judge, job.options)
+    offline = load_settings(offline=offline).offline
+
+    def opened(name: str) -> Describer:
+        return load(name, precision=job.precision, threads=threads, offline=offline)
+
+    judge = opened(job.filter)
+    captioner = None
+    if job.captioner is not None and job.options.captions:
+        captioner = judge if job.captioner == job.filter else opened(job.captioner)
+    return CapFilt(captioner, judge, job.options, offline=offline)
 
 
 def sift_shard(job: Job, shard: Shard, road: CapFilt, report: Report) -> Iterator[Sifted]:
@@ -62,7 +67,8 @@ def sift_shard(job: Job, shard: Shard, road: CapFilt, report: Report) -> Iterato
         while batch := list(islice(pairs, job.batch_size)):
             outcomes = journal.replay([pair.name for pair in batch])
             if not outcomes:
-                batch = list(map(_fetched, batch))
+                if not road.offline:
+                    batch = list(map(_fetched, batch))
                 outcomes = road.sift(batch)
                 journal.append(outcomes)
                 yield from outcomes

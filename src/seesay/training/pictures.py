@@ -42,8 +42,8 @@ log = logging.getLogger("seesay.training")
 class Pictures(Protocol):
     """What the model sees of each sample."""
 
-    def load(self, places: Sequence[int], draws: np.random.Generator | None) -> Tensor:
-        """Images (B, ...) of samples: as inference sees them, or changed as is drawn."""
+    def load(self, places: Sequence[int], seeds: Sequence[int] | None) -> Tensor:
+        """Images (B, ...) of samples: as inference sees them, or each changed as its seed says."""
         ...
 
 
@@ -62,12 +62,11 @@ class Pixels:
     config: BlipConfig
     augment: bool = False
 
-    def load(self, places: Sequence[int], draws: np.random.Generator | None) -> Tensor:
+    def load(self, places: Sequence[int], seeds: Sequence[int] | None) -> Tensor:
         """(B, 3, S, S). A picture that cannot be read is logged, and all grey."""
-        seeds = draws.integers(2**32, size=len(places)) if draws else np.zeros(len(places), np.int64)
-        changed = draws is not None and self.augment
+        changes = seeds if seeds is not None and self.augment else [None] * len(places)
         with ThreadPoolExecutor(DECODERS) as pool:
-            made = pool.map(lambda place, seed: self._one(place, int(seed) if changed else None), places, seeds)
+            made = pool.map(self._one, places, changes)
             return torch.from_numpy(np.concatenate(list(made)))
 
     def _one(self, place: int, seed: int | None) -> NDArray[np.float32]:
@@ -92,9 +91,9 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self.views = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("view*.npy"))]
 
-    def load(self, places: Sequence[int], draws: np.random.Generator | None) -> Tensor:
+    def load(self, places: Sequence[int], seeds: Sequence[int] | None) -> Tensor:
         """(B, P, 1280) maps, or (B, N, D) features."""
-        views = draws.integers(len(self.views), size=len(places)) if draws else np.zeros(len(places), np.int64)
+        views = [0] * len(places) if seeds is None else [seed % len(self.views) for seed in seeds]
         rows = np.stack([self.views[view][place] for view, place in zip(views, places, strict=True)])
         found = torch.from_numpy(rows).float()
         return found.div_(MAP_SCALE) if rows.dtype == np.uint8 else found
@@ -190,9 +189,10 @@ def draws(
     for index in count(start):
         epoch, place = divmod(index, length)
         places = [usable[i] for i in shuffled(epoch)[place * batch : (place + 1) * batch]]
+        seeds = np.random.default_rng((seed, epoch, place, 1)).integers(2**32, size=batch).tolist()
         for part in parts:
             mine = part_of(batch, part)
-            images = pictures.load(places[mine], np.random.default_rng((seed, epoch, place, mine.start)))
+            images = pictures.load(places[mine], seeds[mine])
             yield Draw(index, places, mine, images, np.random.default_rng((seed, epoch, place)))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from seesay.errors import MissingExtra, UsageError
 
@@ -217,7 +217,7 @@ def section(kind: type[Any], content: object, path: Path, place: str = "") -> An
 
 def _value(kind: Any, value: object, path: Path, place: str) -> object:
     """One entry as its field wants it."""
-    if isinstance(kind, UnionType):  # an entry that may be left out, or be null
+    if get_origin(kind) in (Union, UnionType):  # an entry that may be left out, or be null
         [kind] = [one for one in get_args(kind) if one is not NoneType]
         if value is None:
             return None
