@@ -69,9 +69,8 @@ def test_captions_are_cleaned_and_can_be_read_back(prepared: Prepared) -> None:
 def test_what_people_describe_often_gets_no_composed_captions(
     data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparing, "COMMON", 2)  # three captions of photographs name a cat, none a camera
+    monkeypatch.setattr(preparing, "COMMON", 2)  # more captions of photographs than that name a cat
     captions = prepare(RECIPE_OF_DATA, CONCEPTS, data_folder, tmp_path / "made").captions
-    assert "caltech101/camera/image_0001.jpg" in captions
     assert "imagenet_sample/n02123159.jpg" not in captions
 
 
