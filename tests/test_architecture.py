@@ -38,6 +38,7 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "instructing": BASE | {"records", "images", "describe", "ocr"},
     "moderation": BASE | {"records", "images", "describe"},
     "ocr": BASE | {"images"},
+    "library": BASE | {"records", "images", "describe", "ocr", "videos"},
     "explaining": BASE | {"records", "images", "decoding", "engine", "texts", "describe"},
     "evaluation": BASE | {"records", "images", "data", "describe", "asking"},
     "backends": BASE | {"settings", "models", "records", "images", "batches", "decoding", "asking", "describe"},
@@ -56,6 +57,7 @@ ANYTHING = {"cli", "__init__", "__main__"}
 HOMES = {  # heavy library -> where it may be imported, at the top of a file or within a function
     "torch": {
         "backends/clip.py",
+        "backends/generation.py",
         "bench.py",
         "blip/model.py",
         "blip/tensors.py",

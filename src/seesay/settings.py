@@ -31,6 +31,10 @@ def _default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seesay"
 
 
+def _default_library() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "seesay" / "library.db"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings in force."""
@@ -39,6 +43,8 @@ class Settings:
     """Name, hub id or folder of the model that verbs use when none is given."""
     cache: Path = field(default_factory=_default_cache)
     """Folder of converted graphs, and of models put there by hand. Downloads lie in the hub's own cache."""
+    library: Path = field(default_factory=_default_library)
+    """The photo library's file."""
     threads: int | None = None
     """Threads for the arithmetic; None leaves it to the engine."""
     precision: Precision = "auto"
@@ -128,6 +134,7 @@ def _switch(value: object) -> bool:
 _CHECKS: Mapping[str, Callable[[object], object]] = {
     "model": _name,
     "cache": _folder,
+    "library": _folder,
     "threads": _threads,
     "precision": _precision,
     "offline": _switch,

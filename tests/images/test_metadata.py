@@ -32,6 +32,7 @@ XMP = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
 def exif() -> Image.Exif:
     found = Image.Exif()
     found[0x010E] = "written by the camera"
+    found[0x010F], found[0x0110] = "Canon", "Canon EOS 5D"
     found[0x9C9E] = "family;garden".encode("utf-16-le")
     found.get_ifd(0x8769)[0x9003] = "2024:05:17 16:20:01"
     gps = found.get_ifd(0x8825)
@@ -60,6 +61,8 @@ def test_exif_says_when_and_where() -> None:
         place="41.889 N, 12.470 E",
         keywords=("family", "garden"),
         description="written by the camera",
+        camera="Canon EOS 5D",
+        coordinates=(41.889, 12.47),
     )
 
 
@@ -120,3 +123,29 @@ def test_a_swelling_packet_is_left_out() -> None:
     assert photo_facts(jpeg(xmp=bomb.encode())) == PhotoFacts()
     long = photo_facts(jpeg(xmp=XMP.replace("wedding", "x" * 5000).encode()))
     assert long.keywords == ("x" * 300,)
+
+
+def test_a_sidecar_goes_before_what_is_embedded() -> None:
+    beside = XMP.replace("The  couple\n at the fountain", "corrected").replace("Rome", "Roma")
+    beside = beside.replace("core:Location", 'photoshop:CaptionWriter="Anna" core:Location')
+    facts = photo_facts(jpeg(exif=exif(), xmp=XMP.encode()), sidecar=beside.encode())
+    assert (facts.description, facts.writer, facts.place) == ("corrected", "Anna", "Trastevere, Roma, Italy")
+    assert photo_facts(jpeg(xmp=XMP.encode()), sidecar=b"<torn").description == "The couple at the fountain"
+    assert photo_facts(with_iptc(jpeg(), [(122, b"Ben")])).writer == "Ben"
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [(("N", "W"), (41.889, -12.47)), (("S", "E"), (-41.889, 12.47)), (("S", "W"), (-41.889, -12.47))],
+)
+def test_south_and_west_are_below_zero(sides: tuple[str, str], expected: tuple[float, float]) -> None:
+    told = exif()
+    gps = told.get_ifd(0x8825)
+    gps[1], gps[3] = sides
+    assert photo_facts(jpeg(exif=told)).coordinates == expected
+
+
+def test_a_camera_has_its_makers_name_once() -> None:
+    told = exif()
+    told[0x010F], told[0x0110] = "SONY", "ILCE-7M3"
+    assert photo_facts(jpeg(exif=told)).camera == "SONY ILCE-7M3"

@@ -18,7 +18,7 @@ from seesay.errors import SeesayError, UsageError
 
 COMMANDS = (
     *("caption", "describe", "ask", "match", "classify", "explain", "read", "moderate", "video", "capfilt"),
-    *("batch", "models", "doctor", "evaluate", "bench", "train", "completion"),
+    *("index", "search", "batch", "models", "doctor", "evaluate", "bench", "train", "completion"),
 )
 
 

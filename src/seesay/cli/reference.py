@@ -16,9 +16,9 @@ HEAD = """\
 
 <!-- Made by `python -m seesay.cli.reference > docs/cli.md`; a test compares the two. -->
 
-Settings come from the command line, then from `SEESAY_MODEL`, `SEESAY_PRECISION`, `SEESAY_THREADS`, `SEESAY_OFFLINE`
-and `SEESAY_CACHE`, then from `~/.config/seesay/config.toml` (keys `model`, `precision`, `threads`, `offline`, `cache`),
-then from the defaults. Downloads lie in the hub's cache (`HF_HOME`), `HF_TOKEN` opens private models, and
+Settings come from the command line, then from `SEESAY_MODEL`, `SEESAY_PRECISION`, `SEESAY_THREADS`, `SEESAY_OFFLINE`,
+`SEESAY_CACHE` and `SEESAY_LIBRARY`, then from `~/.config/seesay/config.toml` (keys `model`, `precision`, `threads`,
+`offline`, `cache`, `library`), then from the defaults. Downloads lie in the hub's cache (`HF_HOME`), `HF_TOKEN` opens private models, and
 `SEESAY_DEBUG=1` shows where an error came from.
 """
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 TAKEN, SUB_IFD, GPS_IFD = 0x9003, 0x8769, 0x8825
 DESCRIPTION, CHANGED, XP_COMMENT, XP_KEYWORDS = 0x010E, 0x0132, 0x9C9C, 0x9C9E
+MAKE, MODEL = 0x010F, 0x0110
 IPTC_KEYWORDS, IPTC_CITY, IPTC_PLACE, IPTC_COUNTRY, IPTC_CAPTION = (2, 25), (2, 90), (2, 92), (2, 101), (2, 120)
+IPTC_WRITER = (2, 122)
 LONGEST = 300
 """Characters of one fact: more is no name of a place or a person."""
 
@@ -51,22 +53,34 @@ class PhotoFacts:
     keywords: tuple[str, ...] = ()
     description: str = ""
     """What somebody wrote about the photograph."""
+    writer: str = ""
+    """Who wrote that, or which program (IPTC's Description Writer)."""
+    camera: str = ""
+    """Maker and model."""
+    coordinates: tuple[float, float] | None = None
+    """Degrees north and east."""
 
 
-def photo_facts(image: ImageLike, *, limits: Limits = DEFAULT_LIMITS, allow_private: bool = False) -> PhotoFacts:
-    """What the picture's file says of it; nothing for arrays. Raises ImageError where there is no picture at all."""
+def photo_facts(
+    image: ImageLike, *, sidecar: bytes = b"", limits: Limits = DEFAULT_LIMITS, allow_private: bool = False
+) -> PhotoFacts:
+    """What the picture's file says of it; nothing for arrays. `sidecar`: the XMP file beside it, which goes before.
+
+    Raises ImageError where there is no picture at all.
+    """
     if isinstance(image, np.ndarray):
         return PhotoFacts()
     if not isinstance(image, (str, Path, bytes)):
-        return _facts(image)
+        return _facts(image, sidecar)
     data = read_bytes(image, limits=limits, allow_private=allow_private)
     kind = known(data, limits)
     with translated(data, kind):
-        return _facts(open_container(data, kind))
+        return _facts(open_container(data, kind), sidecar)
 
 
-def _facts(image: Image) -> PhotoFacts:
-    exif, iptc, xmp = image.getexif(), _iptc(image), _xmp(image.info.get("xmp"))
+def _facts(image: Image, sidecar: bytes) -> PhotoFacts:
+    exif, iptc = image.getexif(), _iptc(image)
+    xmp = _Xmp([*_xmp_pairs(sidecar), *_xmp_pairs(image.info.get("xmp"))])
     names = [
         next((place for place in candidates if place), "")
         for candidates in (
@@ -85,6 +99,9 @@ def _facts(image: Image) -> PhotoFacts:
         _distinct(people),
         _distinct(keyword for keyword in keywords if keyword not in people),
         next((one for one in (*described, _wide(exif.get(XP_COMMENT))) if one), ""),
+        xmp.first(PHOTOSHOP + "CaptionWriter") or _last(iptc, IPTC_WRITER),
+        _camera(_told(exif.get(MAKE)), _told(exif.get(MODEL))),
+        _position(exif),
     )
 
 
@@ -115,6 +132,25 @@ def _coordinates(exif: Exif) -> str:
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return ""
     return ", ".join(parts)
+
+
+def _position(exif: Exif) -> tuple[float, float] | None:
+    """Degrees north and east, to a decimetre."""
+    gps = exif.get_ifd(GPS_IFD)
+    try:
+        north, east = (
+            _degrees(gps[place]) * (-1 if str(gps[side]).strip(chr(0)).upper() in ("S", "W") else 1)
+            for side, place in ((1, 2), (3, 4))
+        )
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    return round(north, 6), round(east, 6)
+
+
+def _camera(maker: str, model: str) -> str:
+    """ "Canon EOS 5D", whether or not the model repeats its maker."""
+    repeats = model.lower().startswith((maker.split() or [""])[0].lower())
+    return model if repeats else f"{maker} {model}".strip()
 
 
 def _degrees(angle: Any) -> float:
@@ -178,18 +214,19 @@ class _Xmp:
         return next(iter(self.all(name)), "")
 
 
-def _xmp(packet: object) -> _Xmp:
-    """Documents with a DOCTYPE are left out: XMP has none, and entities can be made to swell."""
+def _xmp_pairs(packet: object) -> list[tuple[str, str]]:
+    """Names and values of a packet. Documents with a DOCTYPE are left out: XMP has none, and entities can be made to
+    swell."""
     from xml.etree import ElementTree
 
     text = packet.encode() if isinstance(packet, str) else packet
     if not isinstance(text, bytes) or b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-        return _Xmp(())
+        return []
     try:
         root = ElementTree.fromstring(text.strip(b"\0 \r\n\t"))
-    except ElementTree.ParseError:
-        return _Xmp(())
-    return _Xmp(_pairs(root))
+    except (ElementTree.ParseError, ValueError, LookupError):  # damaged, or in an encoding that nobody knows
+        return []
+    return list(_pairs(root))
 
 
 def _pairs(root: Any) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,484 @@
+"""Photographs found by words and by pictures, with the reasons.
+
+Three rankings, as far as the library has what they need: full-text search (BM25) over captions, text in the picture,
+keywords, what people wrote, and file names; the query's vector against the pictures'; and against the captions'. They
+are fused by reciprocal ranks, so that no score must be comparable with another's, and the best are read again by the
+model's matching head, which sees picture and text together. What cannot be a match is left out, so that the answer to
+a question about what is not there is nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seesay.describe import ABLE, Describer
+from seesay.errors import ImageError, UsageError
+from seesay.images import ImageLike, open_image
+from seesay.library.calibration import content_words, probabilities
+from seesay.library.indexing import PROBE_TEXT
+from seesay.library.store import Library
+from seesay.library.vectors import Vectors, open_vectors
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Part = Literal["words", "image", "caption"]
+FIELDS = ("caption", "text", "keywords", "description", "name")
+"""Columns of full-text search: what the model says, what stands in the picture, keywords, people and places, what
+somebody wrote, and the names of files."""
+OURS = "caption"
+"""The column that a machine wrote."""
+DEPTH = 200
+"""Places of each ranking that count."""
+RANKS = 60
+"""The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009)."""
+CUT = 0.5
+EARTH = 6371.0
+"""Kilometres from its centre."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What is looked for. Words, a picture, or both ("like this, but at night"); filters alone list by date."""
+
+    text: str = ""
+    """Words, in any order; "in quotes" as a phrase."""
+    like: ImageLike | None = field(default=None, repr=False)
+    after: datetime | None = None
+    """Taken then or later; pictures without a date are left out."""
+    before: datetime | None = None
+    near: tuple[float, float] | str | None = None
+    """Degrees north and east, or part of a place's name as the photograph has it."""
+    within: float = 10.0
+    """Kilometres from there."""
+    camera: str = ""
+    """Part of the camera's name."""
+    limit: int = 20
+    rerank: int = 16
+    """How many of the best the matching head reads; 0 for none."""
+    cut: float = CUT
+    """The probability below which a picture is no match; 0 shows all."""
+
+    def __post_init__(self) -> None:
+        if self.limit < 1 or self.rerank < 0 or not 0 <= self.cut <= 1 or not self.within > 0:
+            raise UsageError(
+                f"{self.limit} pictures, {self.rerank} read again, cut at {self.cut}, within {self.within} km",
+                "Give at least 1 picture, a cut from 0 to 1, and a distance above 0.",
+            )
+        if not self.text.strip() and self.like is None and not self.filters:
+            raise UsageError("Nothing to look for", "Give words, a picture (like), or a filter.")
+
+    @property
+    def filters(self) -> bool:
+        return bool(self.after or self.before or self.near or self.camera)
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a picture was found. None: that part had no say, or did not find it."""
+
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By column, the words as they stand there."""
+    missing: tuple[str, ...] = ()
+    """Words of the query that stand nowhere."""
+    bm25: float | None = None
+    """Higher is better."""
+    image: float | None = None
+    """Cosine of the query's vector and the picture's."""
+    caption: float | None = None
+    """Cosine of the query's vector and the caption's."""
+    likely: float | None = None
+    """What the picture's cosine means in this library, as a probability (see `calibration`)."""
+    match: float | None = None
+    """Probability by the matching head."""
+    ranks: Mapping[Part, int] = field(default_factory=dict)
+    """Place in each ranking, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A photograph, or a scene of a video, that was found."""
+
+    item: int = field(repr=False)
+    path: Path
+    copies: tuple[Path, ...]
+    """Other files with the same bytes."""
+    caption: str
+    start: float | None
+    """Seconds, where it is a scene."""
+    stop: float | None
+    taken: datetime | None
+    place: str
+    camera: str
+    score: float
+    """Sum of reciprocal ranks; says nothing to other queries."""
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer: the best first, or nothing."""
+
+    hits: tuple[Hit, ...]
+    searched: int
+    """Photographs and scenes that the filters let through."""
+    dismissed: int
+    """Candidates that were looked at and were no match."""
+    left_out: tuple[str, ...]
+    """Parts of the search that had to be left out, and why."""
+
+
+@dataclass(slots=True)
+class _State:
+    """What is kept in memory between queries, until the library changes."""
+
+    version: tuple[int, int]
+    live: NDArray[np.int64]
+    """Items that have a file, sorted."""
+    vectors: dict[str, Vectors]
+    curve: tuple[float, float] | None
+
+
+class Searcher:
+    """Asks a library. Without a model, or with one that only captions, by words."""
+
+    def __init__(self, library: Library, model: Describer | None = None) -> None:
+        self.library = library
+        self.model = model
+        self._space: int | None = None
+        self._state: _State | None = None
+
+    def search(self, query: Query) -> Found:
+        """The best matches. Raises ImageError where the picture to be like cannot be used."""
+        state = self._current()
+        allowed = self._allowed(query, state.live)
+        left_out: list[str] = []
+        text = self._words_of(query, left_out)
+        words = _terms(text)
+        rankings = self._rankings(query, text, words, state, allowed, left_out)
+        if not text and query.like is None:
+            return self._by_date(query, allowed)
+        fused = _fused(rankings)
+        best = sorted(fused, key=lambda item: (-fused[item], item))[: max(query.limit, query.rerank)]
+        whys = self._whys(best, words, rankings, state, calibrated=query.like is None)
+        matched = self._reranked(query, best, whys, left_out)
+        order = sorted(best, key=lambda item: -(2 + matched[item] if item in matched else fused[item]))
+        whys = {item: replace(why, match=matched.get(item)) for item, why in whys.items()}
+        kept = [item for item in order if _is_match(whys[item], query, words)]
+        hits = self._hits(kept[: query.limit], fused, whys)
+        return Found(tuple(hits), len(allowed), len(best) - len(kept), tuple(left_out))
+
+    # --------------------------------------------------------------------------------------------------- what is there
+
+    def _current(self) -> _State:
+        version = self.library.version
+        if self._state is None or self._state.version != version:
+            live = self.library.rows(
+                "SELECT DISTINCT i.id FROM files f JOIN items i ON i.content = f.content WHERE f.missing IS NULL "
+                "ORDER BY i.id"
+            )
+            space, vectors, curve = self._find_space(), {}, None
+            if space:
+                vectors = {kind: open_vectors(self.library, space, kind) for kind in ("image", "caption")}
+                [[slope, intercept]] = self.library.rows("SELECT slope, intercept FROM spaces WHERE id = ?", [space])
+                curve = None if slope is None else (slope, intercept)
+            items = np.fromiter((item for [item] in live), np.int64, len(live))
+            self._state = _State(self.library.version, items, vectors, curve)
+        return self._state
+
+    def _find_space(self) -> int:
+        """The space of the model's vectors in this library; 0 for none."""
+        if self.model is None or "embed" not in self.model.capabilities:
+            return 0
+        if self._space is None:
+            self._space = self.library.space_of(self.model.name, self.model.embed_text(PROBE_TEXT).vector)
+        return self._space
+
+    def _allowed(self, query: Query, live: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Items that the filters let through, sorted."""
+        if not query.filters:
+            return live
+        conditions, values = ["1"], []
+        for sign, moment in ((">=", query.after), ("<", query.before)):
+            if moment:
+                conditions.append(f"c.taken {sign} ?")
+                values.append(moment.isoformat())
+        if query.camera:
+            conditions.append("instr(lower(c.camera), lower(?))")
+            values.append(query.camera)
+        if isinstance(query.near, str):
+            conditions.append("instr(lower(c.place), lower(?))")
+            values.append(query.near)
+        rows = self.library.rows(
+            "SELECT i.id, c.latitude, c.longitude FROM contents c JOIN items i ON i.content = c.id "
+            f"WHERE {' AND '.join(conditions)} ORDER BY i.id",
+            values,
+        )
+        items = np.array([row[0] for row in rows], np.int64)
+        if isinstance(query.near, tuple) and len(rows):
+            places = np.array([row[1:] for row in rows], np.float64)
+            items = items[_kilometres(places, query.near) <= query.within]  # NaN, which is no place, is not
+        return items[np.isin(items, live)]
+
+    # ------------------------------------------------------------------------------------------------------- rankings
+
+    def _words_of(self, query: Query, left_out: list[str]) -> str:
+        """The query's words; for a picture that cannot be compared, those of its caption."""
+        if query.like is None or self._find_space():
+            return query.text.strip()
+        if self.model is None or "caption" not in self.model.capabilities:
+            raise UsageError("A picture to be like takes a model", f"Load one, such as {ABLE['embed'][1]}.")
+        said = self.model.caption(query.like).text
+        left_out.append(f'pictures like it: {self._unable()}; searched for the words of its caption, "{said}"')
+        return f"{said} {query.text}".strip()
+
+    def _unable(self) -> str:
+        name = self.model.name if self.model else "no model"
+        words, able = ABLE["embed"]
+        return f"{name} cannot {words}; index with one that can, such as {able}"
+
+    def _rankings(
+        self,
+        query: Query,
+        text: str,
+        words: Sequence[str],
+        state: _State,
+        allowed: NDArray[np.int64],
+        left_out: list[str],
+    ) -> dict[Part, list[tuple[int, float]]]:
+        """Items with their scores by each part, best first; a picture that is searched for is not found itself."""
+        found: dict[Part, list[tuple[int, float]]] = {}
+        if words:
+            found["words"] = self._by_words(words, allowed)
+        if not state.vectors:
+            if query.like is None and text:
+                left_out.append(f"vectors: {self._unable()}")
+            return found
+        vector = self._vector(query)
+        if vector is None:
+            return found
+        parts: tuple[Literal["image", "caption"], ...] = ("image", "caption") if query.like is None else ("image",)
+        for part in parts:
+            found[part] = state.vectors[part].nearest(vector, DEPTH, allowed)
+        if len(state.vectors["image"]) < len(state.live):
+            without = len(state.live) - len(state.vectors["image"])
+            left_out.append(f"vectors of {without:,} pictures, which this model has not indexed")
+        return found
+
+    def _vector(self, query: Query) -> NDArray[np.float32] | None:
+        """Of the text, of the picture, or in the middle between both."""
+        assert self.model is not None
+        vectors = []
+        if query.like is not None:
+            vectors.append(self.model.embed_image(query.like).vector)
+        if re.search(r"\w", query.text):
+            vectors.append(self.model.embed_text(query.text).vector)
+        if not vectors:
+            return None
+        middle = np.sum(vectors, axis=0)
+        return np.asarray(middle / np.linalg.norm(middle), np.float32)
+
+    def _by_words(self, words: Sequence[str], allowed: NDArray[np.int64]) -> list[tuple[int, float]]:
+        """BM25 over any of the words."""
+        [[total]] = self.library.rows("SELECT count(*) FROM items")
+        rows = self.library.rows(  # as many more as may turn out not to be allowed
+            "SELECT rowid, rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?",
+            [" OR ".join(words), DEPTH + total - len(allowed)],
+        )
+        items = np.array([item for item, _ in rows], np.int64)
+        kept = np.isin(items, allowed)
+        return [(item, -rank) for (item, rank), keep in zip(rows, kept, strict=True) if keep][:DEPTH]
+
+    # --------------------------------------------------------------------------------------------------------- reasons
+
+    def _whys(
+        self,
+        items: Sequence[int],
+        words: Sequence[str],
+        rankings: Mapping[Part, list[tuple[int, float]]],
+        state: _State,
+        *,
+        calibrated: bool,
+    ) -> dict[int, Why]:
+        scores = {part: dict(found) for part, found in rankings.items()}
+        places = {part: {item: at for at, (item, _) in enumerate(found, 1)} for part, found in rankings.items()}
+        standing = self._standing(items, words)
+        return {
+            item: Why(
+                words=standing[item][0],
+                missing=standing[item][1],
+                bm25=scores.get("words", {}).get(item),
+                image=scores.get("image", {}).get(item),
+                caption=scores.get("caption", {}).get(item),
+                likely=_likely(scores.get("image", {}).get(item), state.curve) if calibrated else None,
+                ranks={part: found[item] for part, found in places.items() if item in found},
+            )
+            for item in items
+        }
+
+    def _standing(
+        self, items: Sequence[int], words: Sequence[str]
+    ) -> dict[int, tuple[dict[str, tuple[str, ...]], tuple[str, ...]]]:
+        """For each item the words found, by column and as they stand there, and those that stand nowhere."""
+        found: dict[int, tuple[dict[str, tuple[str, ...]], tuple[str, ...]]] = {
+            item: ({}, tuple(word.strip('"') for word in words)) for item in items
+        }
+        if not words or not items:
+            return found
+        marks = ",".join("?" * len(items))
+        within = f"FROM words WHERE words MATCH ? AND rowid IN ({marks})"
+        shown = ", ".join(f"highlight(words, {at}, char(2), char(3))" for at in range(len(FIELDS)))
+        standing: dict[int, dict[str, tuple[str, ...]]] = {}
+        for item, *columns in self.library.rows(f"SELECT rowid, {shown} {within}", [" OR ".join(words), *items]):
+            by_column = {
+                name: tuple(dict.fromkeys(re.findall("\x02(.*?)\x03", column, re.DOTALL)))
+                for name, column in zip(FIELDS, columns, strict=True)
+            }
+            standing[item] = {name: hits for name, hits in by_column.items() if hits}
+        for word in words:
+            for [item] in self.library.rows(f"SELECT rowid {within}", [word, *items]):
+                by_field, missing = found[item]
+                found[item] = by_field, tuple(one for one in missing if one != word.strip('"'))
+        return {item: (standing.get(item, {}), missing) for item, (_, missing) in found.items()}
+
+    def _reranked(
+        self, query: Query, best: Sequence[int], whys: Mapping[int, Why], left_out: list[str]
+    ) -> dict[int, float]:
+        """P(match) of the first few, by the matching head. Files that cannot be read have none."""
+        if not query.rerank or query.like is not None or not best:
+            return {}
+        if self.model is None or "match" not in self.model.capabilities:
+            words, able = ABLE["match"]
+            name = self.model.name if self.model else "no model"
+            left_out.append(f"reading the best again: {name} cannot {words}; {able} can")
+            return {}
+        items, images = [], []
+        for item in best[: query.rerank]:
+            image = self._picture(item)
+            if image is not None:
+                items.append(item)
+                images.append(image)
+        found: dict[int, float] = {}
+        for item, one in zip(items, self.model.matches(images, [[query.text]] * len(images)), strict=True):
+            if not isinstance(one, ImageError) and one[0].probability is not None:
+                found[item] = one[0].probability
+        return found
+
+    def _picture(self, item: int) -> ImageLike | None:
+        """The photograph's file; of a scene the frame in its middle."""
+        rows = self.library.rows(
+            "SELECT f.path, i.start, i.stop FROM items i JOIN files f ON f.content = i.content "
+            "WHERE i.id = ? AND f.missing IS NULL ORDER BY f.path LIMIT 1",
+            [item],
+        )
+        try:
+            return picture_at(Path(os.fsdecode(rows[0][0])), *rows[0][1:]) if rows else None
+        except ImageError:
+            return None
+
+    # ------------------------------------------------------------------------------------------------------------ hits
+
+    def _by_date(self, query: Query, allowed: NDArray[np.int64]) -> Found:
+        """What the filters let through, the newest first."""
+        rows = self.library.rows("SELECT i.id, c.taken FROM items i JOIN contents c ON c.id = i.content")
+        taken = dict(rows)
+        order = sorted(allowed.tolist(), key=lambda item: (taken.get(item) or "", item), reverse=True)[: query.limit]
+        hits = self._hits(order, dict.fromkeys(order, 0.0), dict.fromkeys(order, Why()))
+        return Found(tuple(hits), len(allowed), 0, ())
+
+    def _hits(self, items: Sequence[int], scores: Mapping[int, float], whys: Mapping[int, Why]) -> list[Hit]:
+        return [hit for item in items if (hit := self._hit(item, scores[item], whys[item])) is not None]
+
+    def _hit(self, item: int, score: float, why: Why) -> Hit | None:
+        rows = self.library.rows(
+            "SELECT i.caption, i.start, i.stop, c.taken, c.place, c.camera, c.id FROM items i "
+            "JOIN contents c ON c.id = i.content WHERE i.id = ?",
+            [item],
+        )
+        if not rows:
+            return None  # forgotten meanwhile
+        [[caption, start, stop, taken, place, camera, content]] = rows
+        files = self.library.rows(
+            "SELECT path FROM files WHERE content = ? AND missing IS NULL ORDER BY path", [content]
+        )
+        paths = [Path(os.fsdecode(path)) for [path] in files]
+        if not paths:
+            return None
+        moment = datetime.fromisoformat(taken) if taken else None
+        return Hit(item, paths[0], tuple(paths[1:]), caption, start, stop, moment, place, camera, score, why)
+
+
+def picture_at(path: Path, start: float | None, stop: float | None) -> Image | Path:
+    """The photograph's path, or the frame in the middle of a scene. Raises ImageError."""
+    if start is None or stop is None:
+        return path
+    from seesay.videos import frames
+
+    middle = (start + stop) / 2
+    last = None
+    for last in frames(path):
+        if last.time >= middle:
+            break
+    if last is None:
+        raise ImageError(f"{path} holds no frame that can be decoded")
+    return open_image(last.image)
+
+
+def _terms(text: str) -> list[str]:
+    """Words and phrases of a query, each quoted for full-text search: nothing in them is an operator."""
+    phrases = [" ".join(re.findall(r"\w+", phrase)) for phrase in re.findall(r'"([^"]*)"', text)]
+    rest = re.sub(r'"[^"]*"', " ", text)
+    words = content_words(rest) if re.search(r"\w", rest) else ()
+    return [f'"{term}"' for term in dict.fromkeys([*filter(None, phrases), *words])]
+
+
+def _fused(rankings: Mapping[Part, Sequence[tuple[int, float]]]) -> dict[int, float]:
+    """Sum of the reciprocal ranks of each item."""
+    scores: dict[int, float] = {}
+    for found in rankings.values():
+        for rank, (item, _) in enumerate(found, 1):
+            scores[item] = scores.get(item, 0.0) + 1 / (RANKS + rank)
+    return scores
+
+
+def _likely(cosine: float | None, curve: tuple[float, float] | None) -> float | None:
+    if cosine is None or curve is None:
+        return None
+    return float(probabilities(np.array([curve[0] * cosine + curve[1]]))[0])
+
+
+def _is_match(why: Why, query: Query, words: Sequence[str]) -> bool:
+    """Whether a candidate is shown.
+
+    All of the words, in what people wrote or in what stands in the picture, are a match whatever the model thinks.
+    Otherwise the matching head decides, where it has read the picture; then the calibrated cosine, or all of the words
+    in any place; without vectors, half of the words; and without anything that could judge, it is shown.
+    """
+    if query.cut == 0 or query.like is not None:
+        return True
+    found = bool(words) and not why.missing
+    if found and any(name != OURS for name in why.words):
+        return True
+    if why.match is not None:
+        return why.match >= query.cut
+    if why.image is not None or why.caption is not None:
+        return found or why.likely is None or why.likely >= query.cut
+    return bool(words) and len(why.missing) <= len(words) / 2
+
+
+def _kilometres(places: NDArray[np.float64], centre: tuple[float, float]) -> NDArray[np.float64]:
+    """(n,): distances on a sphere (haversine) of places, (n, 2) in degrees; NaN where there is none."""
+    north, east = np.radians(places).T
+    origin_north, origin_east = np.radians(centre)
+    half = np.sin((north - origin_north) / 2) ** 2
+    half = half + np.cos(north) * np.cos(origin_north) * np.sin((east - origin_east) / 2) ** 2
+    return np.asarray(2 * EARTH * np.arcsin(np.sqrt(np.clip(half, 0, 1))))

@@ -1,0 +1,444 @@
+"""The one file of a library: what is known of every photograph, kept so that several processes may read and write it,
+and that none of them loses anything by being killed.
+
+SQLite in WAL mode: readers never wait, writers wait for one another. Whoever tells of a picture claims it first; the
+claim of a process that died on this machine is void at once, any other after `LEASE` seconds, so that a picture may at
+worst be told twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seesay.errors import DataError
+from seesay.images.metadata import PhotoFacts
+from seesay.library.migrations import APPLICATION, MIGRATIONS, migrate
+from seesay.library.scan import FoundFile, Kind, Scan
+
+LEASE = 600.0
+"""Seconds after which a claim is void whose process cannot be asked for."""
+WAIT = 60.0
+"""Seconds that a writer waits for another."""
+PROBE = 0.98
+"""Cosine of two models' vectors of one text from which they are taken for one model: int8 and fp32 stay above it."""
+
+Status = Literal["known", "new", "changed", "moved", "copy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What shall be known of every picture."""
+
+    captioned_by: str = ""
+    """The model that captions; empty where none does."""
+    space: int = 0
+    """The space of vectors; 0 for none."""
+    read: bool = False
+    """The text that stands in it."""
+    recaption: bool = False
+    """Captions of other models count as none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is known of a picture's bytes, whatever their files are called."""
+
+    id: int
+    digest: str
+    kind: Kind
+    looked: bool
+    captioned_by: str | None
+    space: int | None
+    read_by: str | None
+    error: str | None
+
+    def lacks_caption(self, wants: Wants) -> bool:
+        if not wants.captioned_by:
+            return False
+        return self.captioned_by is None or (wants.recaption and self.captioned_by != wants.captioned_by)
+
+    def lacks_vectors(self, wants: Wants) -> bool:
+        return bool(wants.space) and self.space != wants.space
+
+    def lacks(self, wants: Wants) -> bool:
+        """Whether anything is still to be found out."""
+        unread = wants.read and self.kind == "photo" and self.read_by is None
+        return not self.looked or unread or self.lacks_caption(wants) or self.lacks_vectors(wants)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A file whose bytes are known by their digest."""
+
+    content: Content
+    status: Status
+    claimed: bool
+    """Whether this process is to tell of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTold:
+    """What was found out about a photograph, or a scene of a video. None: nobody asked, what is there stays."""
+
+    start: float | None = None
+    stop: float | None = None
+    caption: str | None = None
+    score: float | None = None
+    text: str | None = None
+    image_vector: NDArray[np.float32] | None = None
+    caption_vector: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContentTold:
+    """What was found out about one content; its claim ends with it."""
+
+    content: int
+    error: str | None = None
+    facts: PhotoFacts | None = None
+    likeness: int | None = None
+    items: tuple[ItemTold, ...] = ()
+    captioned_by: str | None = None
+    space: int | None = None
+    read_by: str | None = None
+
+
+class Library:
+    """A library's file. Use it as a context, or `close` it; from one thread at a time."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Opens the file, or makes it. Raises DataError for a file that is no library, or one of a later version."""
+        self.path = Path(path)
+        self.owner = f"{platform.node()}:{os.getpid()}:{uuid4().hex[:8]}"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise DataError(f"{path}: cannot be opened ({error})", "Choose a folder that you may write to.") from error
+        try:
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise DataError(f"{path}: no library ({error})", "Name the library's own file, or a new one.") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        run = self.connection.execute
+        [application], [version] = run("PRAGMA application_id").fetchone(), run("PRAGMA user_version").fetchone()
+        [tables] = run("SELECT count(*) FROM sqlite_master").fetchone()
+        if application != APPLICATION and (tables or version):
+            raise DataError(f"{self.path} is a database of another program", "Name a library's file, or a new one.")
+        if version > len(MIGRATIONS):
+            raise DataError(f"{self.path} was made by a later version of Seesay", "pip install --upgrade seesay")
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = NORMAL")  # a power failure may cost the last pictures told, never the file
+        run("PRAGMA foreign_keys = ON")
+        if version < len(MIGRATIONS):
+            migrate(self.connection)
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that other writers wait for; all of it happens, or nothing."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All rows of a query."""
+        return self.connection.execute(query, values).fetchall()
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Another value after every change, whoever made it."""
+        [[others]] = self.rows("PRAGMA data_version")
+        return others, self.connection.total_changes
+
+    # ---------------------------------------------------------------------------------------------------------- folders
+
+    def add_folders(self, folders: Iterable[Path]) -> None:
+        with self.writing() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO folders VALUES (?)", [(os.fsencode(folder),) for folder in folders]
+            )
+
+    def folders(self) -> list[Path]:
+        """Those that were ever indexed."""
+        return [Path(os.fsdecode(path)) for [path] in self.rows("SELECT path FROM folders ORDER BY path")]
+
+    # ------------------------------------------------------------------------------------------------------------ files
+
+    def known(self, found: FoundFile) -> Content | None:
+        """What is known of the file, if it has not changed since; a missing one that is back is noted."""
+        rows = self.rows(
+            f"SELECT f.size, f.modified, f.sidecar, f.missing, {_CONTENT} FROM files f "
+            "JOIN contents c ON c.id = f.content WHERE f.path = ?",
+            [os.fsencode(found.path)],
+        )
+        if not rows or rows[0][:3] != (found.size, found.modified, found.sidecar):
+            return None
+        [[_, _, _, missing, *content]] = rows
+        if missing is not None:
+            with self.writing() as connection:
+                connection.execute("UPDATE files SET missing = NULL WHERE path = ?", [os.fsencode(found.path)])
+        return _content(content)
+
+    def register(self, found: Sequence[tuple[FoundFile, str]], wants: Wants, *, retry: bool) -> list[Registered]:
+        """Files with their digests: each joins its content, which is claimed where something is to be found out."""
+        dead = self._dead_owners()
+        with self.writing() as connection:
+            if dead:
+                marks = ",".join("?" * len(dead))
+                connection.execute(f"UPDATE contents SET claimed_by = NULL WHERE claimed_by IN ({marks})", dead)
+            return [self._register(connection, *one, wants, retry) for one in found]
+
+    def _register(
+        self, connection: sqlite3.Connection, found: FoundFile, digest: str, wants: Wants, retry: bool
+    ) -> Registered:
+        connection.execute("INSERT OR IGNORE INTO contents (digest, kind) VALUES (?, ?)", [digest, found.kind])
+        [row] = connection.execute(f"SELECT {_CONTENT} FROM contents c WHERE digest = ?", [digest]).fetchall()
+        content = _content(row)
+        status = _join(connection, found, content)
+        if status == "known" and content.looked:  # the XMP file beside it has changed: facts are read again
+            connection.execute("UPDATE contents SET looked = 0 WHERE id = ?", [content.id])
+            content = _content(
+                connection.execute(f"SELECT {_CONTENT} FROM contents c WHERE id = ?", [content.id]).fetchone()
+            )
+        _refresh_words(connection, content.id)
+        now = time.time()
+        open_claim = "(claimed_by IS NULL OR claimed_by = ? OR claimed_until < ?)"
+        claimed = content.lacks(wants) and (content.error is None or retry)
+        if claimed:
+            done = connection.execute(
+                f"UPDATE contents SET claimed_by = ?, claimed_until = ? WHERE id = ? AND {open_claim}",
+                [self.owner, now + LEASE, content.id, self.owner, now],
+            )
+            claimed = done.rowcount == 1
+        return Registered(content, status, claimed)
+
+    def _dead_owners(self) -> list[str]:
+        """Processes of this machine that had claims and are no more."""
+        owners = [owner for [owner] in self.rows("SELECT DISTINCT claimed_by FROM contents WHERE claimed_by NOT NULL")]
+        return [owner for owner in owners if owner != self.owner and _is_dead(owner)]
+
+    def release(self) -> None:
+        """Give back what this process claimed and did not tell."""
+        with self.writing() as connection:
+            connection.execute("UPDATE contents SET claimed_by = NULL WHERE claimed_by = ?", [self.owner])
+
+    def mark_missing(self, scan: Scan) -> list[Path]:
+        """Files of these folders that are gone; their records stay, and they are found no more until they are back."""
+        there = {os.fsencode(file.path) for file in scan.files}
+        kept = self.rows("SELECT path FROM files WHERE missing IS NULL")
+        gone = [path for [path] in kept if path not in there and scan.covers(Path(os.fsdecode(path)))]
+        if gone:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            with self.writing() as connection:
+                connection.executemany("UPDATE files SET missing = ? WHERE path = ?", [(now, path) for path in gone])
+        return [Path(os.fsdecode(path)) for path in gone]
+
+    def forget_missing(self) -> int:
+        """Delete the records of files that are gone; how many files that were."""
+        with self.writing() as connection:
+            forgotten = connection.execute("DELETE FROM files WHERE missing NOT NULL").rowcount
+            _delete_orphans(connection)
+        return forgotten
+
+    # ------------------------------------------------------------------------------------------------------------- told
+
+    def tell(self, told: Iterable[ContentTold]) -> None:
+        """Keep what was found out; the claims end."""
+        with self.writing() as connection:
+            for one in told:
+                self._tell(connection, one)
+
+    def _tell(self, connection: sqlite3.Connection, told: ContentTold) -> None:
+        if not connection.execute("SELECT 1 FROM contents WHERE id = ?", [told.content]).fetchone():
+            return  # forgotten meanwhile
+        changes: dict[str, Any] = {"claimed_by": None, "error": told.error, "looked": 1}
+        if told.facts:
+            changes |= _fact_columns(told.facts)
+        for name in ("likeness", "captioned_by", "space", "read_by"):
+            if (value := getattr(told, name)) is not None:
+                changes[name] = value
+        assigned = ", ".join(f"{name} = ?" for name in changes)
+        connection.execute(f"UPDATE contents SET {assigned} WHERE id = ?", [*changes.values(), told.content])
+        for item, one in zip(self._items(connection, told), told.items, strict=True):
+            _update_item(connection, item, one, told.space)
+        _refresh_words(connection, told.content)
+
+    def _items(self, connection: sqlite3.Connection, told: ContentTold) -> list[int]:
+        """The items that are told of: a photograph's one, which stays, or a video's scenes, which are new ones."""
+        rows = connection.execute("SELECT id FROM items WHERE content = ? ORDER BY id", [told.content]).fetchall()
+        found = [item for [item] in rows]
+        scenes = any(one.start is not None for one in told.items)
+        if not scenes and len(found) == len(told.items):
+            return found
+        if told.items:
+            connection.executemany("DELETE FROM words WHERE rowid = ?", [(item,) for item in found])
+            connection.execute("DELETE FROM items WHERE content = ?", [told.content])
+        insert = "INSERT INTO items (content, start, stop) VALUES (?, ?, ?)"
+        made = [connection.execute(insert, [told.content, one.start, one.stop]).lastrowid for one in told.items]
+        return [item for item in made if item is not None]
+
+    # ----------------------------------------------------------------------------------------------------------- spaces
+
+    def space_of(self, model: str, probe: NDArray[np.float32]) -> int:
+        """The space of a model's vectors, by what it makes of a fixed text; a new one where none of ours is like it.
+
+        A name would not do: another edition of a model has its name, and vectors that say nothing to the old ones.
+        """
+        with self.writing() as connection:
+            for space, known in connection.execute("SELECT id, probe FROM spaces ORDER BY id DESC"):
+                other = np.frombuffer(known, np.float32)
+                if len(other) == len(probe) and float(other @ probe) >= PROBE:
+                    return int(space)
+            made = connection.execute(
+                "INSERT INTO spaces (model, probe, dimension) VALUES (?, ?, ?)",
+                [model, probe.astype(np.float32).tobytes(), len(probe)],
+            )
+            assert made.lastrowid is not None
+            return made.lastrowid
+
+    def counts(self) -> Mapping[str, int]:
+        """How many there are: "photos", "videos", "scenes", "missing", "failed"."""
+        contents = (
+            "SELECT count(DISTINCT c.id) FROM contents c JOIN files f ON f.content = c.id WHERE f.missing IS NULL"
+        )
+        queries = {
+            "photos": f"{contents} AND c.kind = 'photo' AND c.error IS NULL",
+            "videos": f"{contents} AND c.kind = 'video' AND c.error IS NULL",
+            "scenes": "SELECT count(*) FROM items WHERE start NOT NULL",
+            "missing": "SELECT count(*) FROM files WHERE missing NOT NULL",
+            "failed": f"{contents} AND c.error NOT NULL",
+        }
+        return {name: self.rows(query)[0][0] for name, query in queries.items()}
+
+
+_CONTENT = "c.id, c.digest, c.kind, c.looked, c.captioned_by, c.space, c.read_by, c.error"
+
+
+def _content(row: Sequence[Any]) -> Content:
+    identity, digest, kind, looked, *rest = row
+    return Content(identity, digest, kind, bool(looked), *rest)
+
+
+def _join(connection: sqlite3.Connection, found: FoundFile, content: Content) -> Status:
+    """The file's row, whether it is new, changed, or another one that moved here."""
+    path = os.fsencode(found.path)
+    before = connection.execute("SELECT content FROM files WHERE path = ?", [path]).fetchone()
+    values = [content.id, found.size, found.modified, found.sidecar, path]
+    others = connection.execute("SELECT 1 FROM files WHERE content = ? AND path != ?", [content.id, path]).fetchone()
+    if before:
+        connection.execute(
+            "UPDATE files SET content = ?, size = ?, modified = ?, sidecar = ?, missing = NULL WHERE path = ?", values
+        )
+        if before[0] == content.id:
+            return "known"
+        _delete_orphans(connection, before[0])
+        return "copy" if others else "changed"
+    moved = connection.execute(
+        "DELETE FROM files WHERE id IN (SELECT id FROM files WHERE content = ? AND missing NOT NULL LIMIT 1)",
+        [content.id],
+    ).rowcount
+    connection.execute("INSERT INTO files (content, size, modified, sidecar, path) VALUES (?, ?, ?, ?, ?)", values)
+    return "moved" if moved else "copy" if others else "new"
+
+
+def _delete_orphans(connection: sqlite3.Connection, content: int | None = None) -> None:
+    """Contents without a file, or this one if it has none."""
+    orphan = "NOT EXISTS (SELECT 1 FROM files f WHERE f.content = c.id)"
+    which = f"SELECT c.id FROM contents c WHERE {orphan}" + (" AND c.id = ?" if content is not None else "")
+    values = [] if content is None else [content]
+    connection.execute(f"DELETE FROM words WHERE rowid IN (SELECT id FROM items WHERE content IN ({which}))", values)
+    connection.execute(f"DELETE FROM contents WHERE id IN ({which})", values)
+
+
+def _fact_columns(facts: PhotoFacts) -> dict[str, Any]:
+    latitude, longitude = facts.coordinates or (None, None)
+    return {
+        "taken": facts.taken.isoformat() if facts.taken else None,
+        "camera": facts.camera,
+        "latitude": latitude,
+        "longitude": longitude,
+        "place": facts.place,
+        "people": json.dumps(facts.people, ensure_ascii=False),
+        "keywords": json.dumps(facts.keywords, ensure_ascii=False),
+        "description": facts.description,
+    }
+
+
+def _update_item(connection: sqlite3.Connection, item: int, told: ItemTold, space: int | None) -> None:
+    if told.caption is not None:
+        connection.execute("UPDATE items SET caption = ?, score = ? WHERE id = ?", [told.caption, told.score, item])
+    if told.text is not None:
+        connection.execute("UPDATE items SET text = ? WHERE id = ?", [told.text, item])
+    for kind, vector in (("image", told.image_vector), ("caption", told.caption_vector)):
+        if vector is not None:
+            connection.execute("DELETE FROM vectors WHERE item = ? AND kind = ?", [item, kind])
+            connection.execute(
+                "INSERT INTO vectors (item, space, kind, vector) VALUES (?, ?, ?, ?)",
+                [item, space, kind, vector.astype("<f2").tobytes()],
+            )
+
+
+def _refresh_words(connection: sqlite3.Connection, content: int) -> None:
+    """What full-text search reads of a content's items: their words, and the names of the files they are in."""
+    rows = connection.execute(
+        "SELECT i.id, i.caption, i.text, c.keywords, c.people, c.place, c.description FROM items i "
+        "JOIN contents c ON c.id = i.content WHERE c.id = ?",
+        [content],
+    ).fetchall()
+    names = " ".join(
+        Path(os.fsdecode(path)).stem.encode("utf-8", "replace").decode()
+        for [path] in connection.execute("SELECT path FROM files WHERE content = ? ORDER BY path", [content])
+    )
+    for item, caption, text, keywords, people, place, description in rows:
+        tags = " · ".join([*json.loads(keywords), *json.loads(people), *([place] if place else [])])
+        connection.execute("DELETE FROM words WHERE rowid = ?", [item])
+        connection.execute(
+            "INSERT INTO words (rowid, caption, text, keywords, description, name) VALUES (?, ?, ?, ?, ?, ?)",
+            [item, caption, text, tags, description, names],
+        )
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether the process was one of this machine and is no more; not to be told on Windows, nor of other machines."""
+    machine, process, _ = owner.rsplit(":", 2)
+    if machine != platform.node() or os.name == "nt":
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
