@@ -116,7 +116,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"error": code}, 404, {"X-Error-Code": code})
         else:
             siblings = [_sibling(name, data) for name, data in commit.files.items()]
-            self._json({"id": repository, "modelId": repository, "sha": commit.sha, "siblings": siblings, "tags": []})
+            stated = json.loads(commit.files.get("config.json", b"{}"))
+            config = {name: stated[name] for name in ("architectures", "model_type") if name in stated}
+            found = {"id": repository, "modelId": repository, "sha": commit.sha, "siblings": siblings, "tags": []}
+            self._json(found | {"config": config})
 
     def _discussions(self, repository: str, query: dict[str, list[str]]) -> None:
         found = [

@@ -41,7 +41,8 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "library": BASE | {"records", "images", "describe", "ocr", "videos"},
     "explaining": BASE | {"records", "images", "decoding", "engine", "texts", "describe"},
     "evaluation": BASE | {"records", "images", "data", "describe", "asking"},
-    "backends": BASE | {"settings", "models", "records", "images", "batches", "decoding", "asking", "describe"},
+    "backends": BASE
+    | {"settings", "models", "records", "images", "batches", "decoding", "engine", "asking", "describe"},
     "capfilt": BASE | {"records", "images", "data", "describe"},
     "bootstrapping": BASE | {"settings", "engine", "images", "data", "describe", "capfilt", "loading"},
     "bench": BASE | {"records", "images", "blip", "engine", "decoding", "tokenizer", "describe", "loading"},

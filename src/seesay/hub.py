@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -34,6 +35,9 @@ COMPANIONS = (
     *("vocab.txt", "tokenizer.json", "tokenizer_config.json"),
 )
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
+INDEX = "model.safetensors.index.json"
+WHOLE = (".json", ".txt", ".model", ".jinja", ".safetensors")
+"""Endings of what a checkpoint that is no BLIP may need."""
 RETRIES = 5
 """Broken connections in a row, without a byte gained, before we give up."""
 PAUSE = 1.0
@@ -92,18 +96,28 @@ def cached(repository: str, revision: str | None = None) -> Path | None:
     main = _read(home / "refs" / (revision or "main"))
     commits = [main or revision] if revision else [main, *sorted(os.listdir(home / "snapshots"))]
     folders = [home / "snapshots" / commit for commit in commits if commit]
-    for weights in (SAFE, PICKLED):
+    for weights in (SAFE, INDEX, PICKLED):
         for folder in folders:
-            if (folder / "config.json").exists() and (folder / weights).exists():
+            if (folder / "config.json").exists() and _is_whole(folder, weights):
                 return folder
     return None
+
+
+def _is_whole(folder: Path, weights: str) -> bool:
+    """Whether all the weights are there, those included that a file of weights names."""
+    file = folder / weights
+    if weights != INDEX or not file.exists():
+        return file.exists()
+    parts = set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values())
+    return all((folder / part).exists() for part in parts)
 
 
 def look_up(repository: str, revision: str | None = None) -> Snapshot:
     """What the hub has to offer: safetensors where there are any, pickled weights only where there are not.
 
     Several public BLIP repositories, Salesforce's base captioner among them, hold no safetensors on `main`; the hub's
-    own converter keeps them in an open pull request, which is used then (as transformers does).
+    own converter keeps them in an open pull request, which is used then (as transformers does). Of other models it is
+    every file that transformers may read, weights in several parts included.
     Raises ModelNotFound where there is no such repository or no checkpoint in it, DownloadError without a connection.
     """
     from huggingface_hub import HfApi
@@ -112,14 +126,14 @@ def look_up(repository: str, revision: str | None = None) -> Snapshot:
     with _translated(repository):
         info = api.model_info(repository, revision=revision, files_metadata=True)
         snapshot = _snapshot(repository, revision or "main", info)
-        if not any(file.path == SAFE for file in snapshot.files) and revision is None:
+        if not any(file.path.endswith(".safetensors") for file in snapshot.files) and revision is None:
             converted = _conversion(repository)
             if converted is not None:
                 log.info("%s: main has no safetensors, using the hub's conversion %s", repository, converted)
                 info = api.model_info(repository, revision=converted, files_metadata=True)
                 snapshot = _snapshot(repository, converted, info)
-    if not any(file.path in (SAFE, PICKLED) for file in snapshot.files):
-        raise ModelNotFound(f"{repository} holds no {SAFE}", "Name a repository with BLIP weights in one file.")
+    if not any(file.path in (SAFE, PICKLED, INDEX) for file in snapshot.files):
+        raise ModelNotFound(f"{repository} holds no {SAFE}", "Name a repository with weights in that format.")
     return snapshot
 
 
@@ -147,11 +161,12 @@ def download(snapshot: Snapshot, progress: Progress | None = None) -> Path:
             before += file.size
             # The blob is there, so this only links it into the snapshot and notes the commit of the revision.
             linked = Path(hf_hub_download(snapshot.repository, file.path, revision=snapshot.revision))
-            if linked.parent.name != snapshot.commit:
+            folder = linked.parents[file.path.count("/")]
+            if folder.name != snapshot.commit:
                 raise DownloadError(f"{snapshot.repository} changed while it was being fetched", "Try once more.")
     if progress:
         progress(snapshot.size, snapshot.size)
-    return linked.parent
+    return folder
 
 
 def _fetch(snapshot: Snapshot, file: RemoteFile, target: Path, progress: Progress | None) -> None:
@@ -208,6 +223,8 @@ def _snapshot(repository: str, revision: str, info: ModelInfo) -> Snapshot:
     }
     weights = SAFE if SAFE in files else PICKLED
     wanted = [files[name] for name in (*COMPANIONS, weights) if name in files]
+    if (info.config or {}).get("model_type", "blip") != "blip":
+        wanted = [file for name, file in sorted(files.items()) if name.endswith(WHOLE) or name == weights]
     return Snapshot(repository, revision, info.sha or "", tuple(wanted))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from seesay.describe import Blip, Describer
 from seesay.errors import ModelNotFound, UsageError
 from seesay.images.limits import DEFAULT_LIMITS, Limits
-from seesay.models import Service, resolve
+from seesay.models import ModelFolder, Service, is_blip, resolve
 from seesay.settings import load_settings
 
 if TYPE_CHECKING:
@@ -32,9 +32,12 @@ def load(
     """A model that describes pictures: the one inside the package, or another by name, hub id or folder, or one behind
     an API, such as "openai:gpt-4o-mini", "ollama:llava:13b" or "openai:MODEL@http://localhost:8000/v1".
 
+    A hub id or folder is a BLIP, for our own engines, or any other checkpoint that transformers runs from an image and
+    a text to a text, such as "Salesforce/blip2-opt-2.7b" (`TransformersModel`).
     What is not given is taken from `SEESAY_*` variables, the user's configuration file, and defaults, in that order.
-    The first use of a model converts it (seconds to a minute) and keeps the result in the cache. `engine="torch"`
-    with `device="cuda"` is for graphics cards. `max_cost`: dollars that a model behind an API may cost (`ApiModel`).
+    The first use of a BLIP converts it (seconds to a minute) and keeps the result in the cache. `engine="torch"` with
+    `device="cuda"` is for graphics cards; models of transformers need the device alone. `max_cost`: dollars that a
+    model behind an API may cost (`ApiModel`).
 
     Raises ModelNotFound, DownloadError, CheckpointError, ServiceError, MissingExtra, UsageError.
     """
@@ -45,7 +48,20 @@ def load(
         if engine != "onnx" or device != "cpu":
             raise UsageError(f"{service.name} computes elsewhere", "Leave engine and device out.")
         return _behind_api(service, settings, limits, max_cost)
-    return _blip(settings, engine, device, limits)
+    found = resolve(settings.model, settings)
+    if is_blip(found):
+        return _blip(found, settings, engine, device, limits)
+    from seesay.backends.transformers import TransformersModel
+
+    return TransformersModel(
+        found.name,
+        found.path,
+        device=device,
+        precision=settings.precision,
+        threads=settings.threads,
+        limits=limits,
+        revision=found.revision,
+    )
 
 
 def _behind_api(service: Service, settings: Settings, limits: Limits, max_cost: float | None) -> ApiModel:
@@ -59,10 +75,11 @@ def _behind_api(service: Service, settings: Settings, limits: Limits, max_cost: 
     return ApiModel(service, max_cost=max_cost, limits=limits)
 
 
-def _blip(settings: Settings, engine: Literal["onnx", "torch"], device: str, limits: Limits) -> Blip:
+def _blip(
+    found: ModelFolder, settings: Settings, engine: Literal["onnx", "torch"], device: str, limits: Limits
+) -> Blip:
     from seesay.blip.checkpoint import read_checkpoint
 
-    found = resolve(settings.model, settings)
     checkpoint = read_checkpoint(found.path)
     arithmetic: Engine
     if engine == "onnx":

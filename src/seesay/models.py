@@ -143,6 +143,17 @@ def pull(name: str, settings: Settings, progress: Progress | None = None) -> Mod
     return ModelFolder(name, hub.download(snapshot, progress), revision=snapshot.commit)
 
 
+def is_blip(found: ModelFolder) -> bool:
+    """Whether a model is a BLIP, which our own engines run; transformers runs the others."""
+    if found.path.is_file():
+        return True
+    try:
+        stated = json.loads((found.path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True  # the reader of checkpoints says what is wrong
+    return not isinstance(stated, dict) or stated.get("model_type", "blip") == "blip"
+
+
 def _hub_source(name: str) -> tuple[str, str | None] | None:
     """Repository and revision that a name stands for, or None where it stands for no repository."""
     if preset := presets().get(name):

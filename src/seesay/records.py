@@ -101,6 +101,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A question about a picture and what was answered, as the beginning of a conversation."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Classification:
     """The likeliest of some labels for a picture, with the others behind it."""
 

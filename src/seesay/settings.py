@@ -88,7 +88,7 @@ def _from_environment() -> Mapping[str, object]:
 
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-PRECISIONS = ("auto", "fp32", "int8", "fp16", "bf16")
+PRECISIONS = ("auto", "fp32", "int8", "int4", "fp16", "bf16")
 
 
 def _checked(name: str, value: object, place: str) -> object:

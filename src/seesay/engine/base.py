@@ -18,7 +18,8 @@ from seesay.errors import CapabilityError, UsageError
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
-Precision = Literal["auto", "fp32", "int8", "fp16", "bf16"]
+Precision = Literal["auto", "fp32", "int8", "int4", "fp16", "bf16"]
+"""int4 is for models of transformers alone."""
 
 
 @dataclass(frozen=True, slots=True)
