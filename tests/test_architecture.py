@@ -36,6 +36,7 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "videos": BASE | {"records", "images", "engine", "asking", "describe"},
     "styles": BASE | {"records", "images", "describe", "explaining", "ocr", "instructing"},
     "instructing": BASE | {"records", "images", "describe", "ocr"},
+    "chatting": BASE | {"records", "images", "describe", "instructing"},
     "moderation": BASE | {"records", "images", "describe"},
     "ocr": BASE | {"images"},
     "library": BASE | {"records", "images", "describe", "ocr", "videos"},

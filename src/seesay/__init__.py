@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seesay.asking import AskOptions
+    from seesay.chatting import Chat
     from seesay.classifying import Classifier
     from seesay.describe import Blip, CaptionOptions, Describer, Seen
     from seesay.errors import (
@@ -37,12 +38,13 @@ if TYPE_CHECKING:
     )
     from seesay.images import ImageLike, Limits, open_image
     from seesay.loading import load
-    from seesay.records import Answer, Caption, Classification, Embedding, Match, Provenance
+    from seesay.records import Answer, Caption, Classification, Embedding, Match, Provenance, Turn
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "seesay.asking": ("AskOptions",),
+    "seesay.chatting": ("Chat",),
     "seesay.classifying": ("Classifier",),
     "seesay.describe": ("Blip", "CaptionOptions", "Describer", "Seen"),
     "seesay.errors": (
@@ -52,7 +54,7 @@ _HOMES = {
     ),
     "seesay.images": ("ImageLike", "Limits", "open_image"),
     "seesay.loading": ("load",),
-    "seesay.records": ("Answer", "Caption", "Classification", "Embedding", "Match", "Provenance"),
+    "seesay.records": ("Answer", "Caption", "Classification", "Embedding", "Match", "Provenance", "Turn"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -64,6 +66,7 @@ __all__ = [  # noqa: RUF022  # as a reader meets them
     "Caption",
     "CaptionOptions",
     "CapabilityError",
+    "Chat",
     "CheckpointError",
     "Classification",
     "Classifier",
@@ -88,6 +91,7 @@ __all__ = [  # noqa: RUF022  # as a reader meets them
     "Seen",
     "SeesayError",
     "ServiceError",
+    "Turn",
     "UsageError",
     "open_image",
 ]

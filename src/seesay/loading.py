@@ -25,7 +25,7 @@ def load(
     offline: bool | None = None,
     cache: str | Path | None = None,
     engine: Literal["onnx", "torch"] = "onnx",
-    device: str = "cpu",
+    device: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
     max_cost: float | None = None,
 ) -> Describer:
@@ -42,21 +42,28 @@ def load(
     Raises ModelNotFound, DownloadError, CheckpointError, ServiceError, MissingExtra, UsageError.
     """
     settings = load_settings(
-        model=None if model is None else str(model), precision=precision, threads=threads, offline=offline, cache=cache
+        model=None if model is None else str(model),
+        precision=precision,
+        threads=threads,
+        device=device,
+        offline=offline,
+        cache=cache,
     )
     if service := Service.named(settings.model):
-        if engine != "onnx" or device != "cpu":
+        if engine != "onnx" or device not in (None, "cpu"):
             raise UsageError(f"{service.name} computes elsewhere", "Leave engine and device out.")
         return _behind_api(service, settings, limits, max_cost)
     found = resolve(settings.model, settings)
     if is_blip(found):
-        return _blip(found, settings, engine, device, limits)
+        if engine == "onnx" and device not in (None, "cpu"):
+            raise UsageError(f"The ONNX engine does not run on {device}", 'Add engine="torch", or leave device out.')
+        return _blip(found, settings, engine, limits)
     from seesay.backends.transformers import TransformersModel
 
     return TransformersModel(
         found.name,
         found.path,
-        device=device,
+        device=settings.device,
         precision=settings.precision,
         threads=settings.threads,
         limits=limits,
@@ -75,21 +82,17 @@ def _behind_api(service: Service, settings: Settings, limits: Limits, max_cost: 
     return ApiModel(service, max_cost=max_cost, limits=limits)
 
 
-def _blip(
-    found: ModelFolder, settings: Settings, engine: Literal["onnx", "torch"], device: str, limits: Limits
-) -> Blip:
+def _blip(found: ModelFolder, settings: Settings, engine: Literal["onnx", "torch"], limits: Limits) -> Blip:
     from seesay.blip.checkpoint import read_checkpoint
 
     checkpoint = read_checkpoint(found.path)
     arithmetic: Engine
     if engine == "onnx":
-        if device != "cpu":
-            raise UsageError(f"The ONNX engine does not run on {device}", 'Add engine="torch", or leave device out.')
         from seesay.engine.onnx import OnnxEngine
 
         arithmetic = OnnxEngine(checkpoint, settings.precision, settings.threads, settings.cache)
     else:
         from seesay.engine.torch import TorchEngine
 
-        arithmetic = TorchEngine(checkpoint, settings.precision, settings.threads, device)
+        arithmetic = TorchEngine(checkpoint, settings.precision, settings.threads, settings.device)
     return Blip(checkpoint, arithmetic, found.name, limits, found.revision)

@@ -7,6 +7,7 @@ written in `load_settings` and nowhere else.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -48,6 +49,9 @@ class Settings:
     threads: int | None = None
     """Threads for the arithmetic; None leaves it to the engine."""
     precision: Precision = "auto"
+    device: str = "cpu"
+    """Where models of transformers compute, and BLIPs on PyTorch: "cpu", "cuda", "cuda:1" or "mps"; "auto" spreads a
+    model of transformers over all there are."""
     offline: bool = False
     """Never touch the network: neither for models nor for pictures."""
 
@@ -124,6 +128,12 @@ def _precision(value: object) -> object:
     return value
 
 
+def _device(value: object) -> object:
+    if not re.fullmatch(r"cpu|auto|mps|(cuda|xpu)(:\d+)?", str(value)):
+        raise ValueError("must be cpu, cuda, cuda:1, xpu, mps or auto")
+    return str(value)
+
+
 def _switch(value: object) -> bool:
     word = str(value).lower()
     if word not in _TRUE + _FALSE:
@@ -137,5 +147,6 @@ _CHECKS: Mapping[str, Callable[[object], object]] = {
     "library": _folder,
     "threads": _threads,
     "precision": _precision,
+    "device": _device,
     "offline": _switch,
 }

@@ -17,7 +17,7 @@ from seesay.cli.formats import printable
 from seesay.errors import SeesayError, UsageError
 
 COMMANDS = (
-    *("caption", "describe", "ask", "match", "classify", "explain", "read", "moderate", "video", "capfilt"),
+    *("caption", "describe", "ask", "chat", "match", "classify", "explain", "read", "moderate", "video", "capfilt"),
     *("index", "search", "batch", "models", "doctor", "evaluate", "bench", "train", "completion"),
 )
 
