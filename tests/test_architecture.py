@@ -50,7 +50,7 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "doctor": BASE | {"records", "settings", "models", "loading", "describe", "images", "engine", "blip", "hub"},
     "lavis": BASE
     | {"settings", "models", "loading", "tokenizer", "images", "blip", "engine", "texts", "asking", "describe"}
-    | {"backends"},
+    | {"decoding", "backends"},
     "training": BASE
     | {"records", "tokenizer", "images", "data", "blip", "engine", "decoding", "describe", "evaluation"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,11 @@ from seesay.lavis import (
 )
 from seesay.models import presets
 from tiny_models import tiny_model
+from tiny_vlms import tiny_vlm
 
+NOTEBOOK = Path(__file__).parents[1] / "examples" / "lavis.ipynb"
 TASKS = {"blip-base": "caption", "blip-itm-base-coco": "match", "blip-vqa-capfilt-large": "answer"}
+BLIP_2 = {"blip2-opt-2.7b": "blip2-opt", "blip2-opt-2.7b-coco": "blip2-opt", "blip2-flan-t5-xl": "blip2-t5"}
 RAW = Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 60, 3), np.uint8))
 
 
@@ -49,6 +53,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
             repository = presets()[name].repository
             assert repository
             running.add(repository, {file.name: file.read_bytes() for file in made.iterdir()})
+        for name, family in BLIP_2.items():
+            made = tiny_vlm(folder / family, family)
+            running.add(f"Salesforce/{name}", {file.name: file.read_bytes() for file in made.iterdir()})
         yield running
 
 
@@ -155,6 +162,53 @@ def test_features_are_those_behind_the_heads(notebook: dict[str, Any]) -> None:
     assert states.shape == (1, 8, 32)
     logits = torch.nn.functional.linear(states[:, 0], head["weight"], head["bias"])
     torch.testing.assert_close(logits, notebook["itm_output"], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("blip2_opt", "pretrain_opt2.7b"), ("blip2_t5", "pretrain_flant5xl")])
+def test_blip_2_answers_prompts_as_the_same_model_elsewhere(name: str, kind: str) -> None:
+    model, processors, _ = load_model_and_preprocess(name=name, model_type=kind, is_eval=True, device="cpu")
+    other = seesay.load(ZOO[name][1][kind])
+    pixels = processors["eval"](RAW)[None]
+    prompt = "Question: which city is this? Answer:"
+    # (an answer's " ".join: doors hand out what was written, the library one line)
+    said = model.generate({"image": pixels, "prompt": prompt})
+    assert [" ".join(text.split()) for text in said] == [
+        other.ask(RAW, "which city is this?", beams=5, max_new_tokens=30).text
+    ]
+    plain = other.caption(RAW, beams=5, max_new_tokens=30, count=3)
+    several = model.generate({"image": torch.cat([pixels, pixels * 0])}, num_captions=3)
+    assert len(several) == 6
+    assert [" ".join(text.split()) for text in several[:3]] == [one.text for one in plain.all]
+    assert several[:3] != several[3:]
+    asked = model.predict_answers({"image": pixels, "text_input": "which city?"}, prompt="Question: {} Answer:")
+    assert len(asked) == 1
+    torch.manual_seed(3)
+    first = model.generate({"image": pixels}, use_nucleus_sampling=True, num_captions=2, temperature=2)
+    torch.manual_seed(3)
+    assert first == model.generate({"image": pixels}, use_nucleus_sampling=True, num_captions=2, temperature=2)
+
+
+def test_blip_2_fine_tuned_on_coco_opens_with_its_prompt() -> None:
+    tuned, processors, _ = load_model_and_preprocess("blip2_opt", "caption_coco_opt2.7b")
+    plain = load_model("blip2_opt", "pretrain_opt2.7b")  # of the same weights here
+    pixels = processors["eval"](RAW)[None]
+    assert tuned.generate({"image": pixels}) == plain.generate({"image": pixels, "prompt": "a photo of"})
+    assert tuned.generate({"image": pixels}) != plain.generate({"image": pixels})
+
+
+def test_the_notebook_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    names: dict[str, Any] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"], "clear the outputs: they are not this machine's"
+            exec("".join(cell["source"]), names)
+    printed = capsys.readouterr().out
+    assert "blip_caption" in printed
+    assert "matched with a probability of" in printed
+    assert len(names["captions"]) == len(names["told"]) == 1
+    assert names["answers"][0] in ("a cup of coffee", "a dog", "a boat")
+    assert sum(names["probs"]) == pytest.approx(1)
 
 
 def test_a_checkpoint_of_ones_own_stands_in(tmp_path: Path) -> None:

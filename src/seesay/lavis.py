@@ -27,6 +27,7 @@ import numpy as np
 from seesay.asking import AskOptions
 from seesay.blip.checkpoint import read_checkpoint
 from seesay.blip.config import BlipConfig
+from seesay.decoding import SearchOptions
 from seesay.describe import Blip, CaptionOptions, Seen, only
 from seesay.engine.base import Encoded, Floats, Ints
 from seesay.errors import CapabilityError, MissingExtra, ModelNotFound, UsageError
@@ -52,6 +53,8 @@ Processor = Callable[[Any], Any]
 
 PROMPT = "a picture of "
 """What LAVIS's captioners open with; it is no part of what they return."""
+FINE_TUNED_PROMPT = "a photo of"
+"""What the BLIP-2s that were fine-tuned on COCO open with."""
 SAMPLED = {"top_k": 50, "repetition_penalty": 1.1}
 """What LAVIS samples with besides what it is told."""
 
@@ -344,6 +347,106 @@ class BlipRetrieval(BlipITM):
     """LAVIS's `blip_retrieval`, for looking things up: it matches, as `blip_image_text_matching` does."""
 
 
+class Blip2(Model):
+    """LAVIS's `blip2_opt` and `blip2_t5`, run by transformers."""
+
+    prompt = ""
+    length_penalty = 0.0
+    """Of answers."""
+
+    def __init__(self, weights: str, device: str) -> None:
+        from seesay.backends.transformers import TransformersModel
+
+        super().__init__(device)
+        found = load(weights, device=device)
+        if not isinstance(found, TransformersModel) or found.runner.model_type != "blip-2":
+            raise ModelNotFound(f"{weights} is no BLIP-2", "Give a checkpoint of BLIP-2 in transformers' layout.")
+        self.runner = found.runner
+
+    @property
+    def pictures(self) -> BlipImageEvalProcessor:
+        """What makes its pixels."""
+        made = self.runner.processor.image_processor
+        return BlipImageEvalProcessor(int(made.size["height"]), made.image_mean, made.image_std)
+
+    def generate(
+        self,
+        samples: Samples,
+        use_nucleus_sampling: bool = False,
+        num_beams: int = 5,
+        max_length: int = 30,
+        min_length: int = 1,
+        top_p: float = 0.9,
+        repetition_penalty: float = 1.0,
+        length_penalty: float = 1.0,
+        num_captions: int = 1,
+        temperature: float = 1.0,
+    ) -> list[str]:
+        """`num_captions` texts that go on from the "prompt" of the samples, or from the model's own; lengths are in
+        tokens and do not count the prompt."""
+        given = samples.get("prompt", self.prompt)
+        prompts = [given] * len(samples["image"]) if isinstance(given, str) else list(given)
+        search = (
+            {"nucleus": True, "top_p": top_p, "temperature": float(temperature), "seed": _seed(), "top_k": 50}
+            if use_nucleus_sampling
+            else {"beams": max(num_beams, num_captions)}
+        )
+        options = SearchOptions(
+            count=num_captions,
+            max_new_tokens=max_length,
+            min_new_tokens=max(0, min_length - 1),
+            repetition_penalty=float(repetition_penalty),
+            length_penalty=float(length_penalty),
+            **search,
+        )
+        return self._written(samples, prompts, options)
+
+    def predict_answers(
+        self,
+        samples: Samples,
+        num_beams: int = 5,
+        inference_method: str = "generate",
+        max_len: int = 10,
+        min_len: int = 1,
+        num_ans_candidates: int | None = None,
+        answer_list: Sequence[str] | None = None,
+        prompt: str = "",
+        length_penalty: float | None = None,
+        **_: Any,
+    ) -> list[str]:
+        """The answer to each picture's question, which "prompt" is wrapped around: "Question: {} Answer:"."""
+        questions = [prompt.format(text) if prompt else text for text in _texts(samples)]
+        penalty = self.length_penalty if length_penalty is None else length_penalty
+        options = SearchOptions(
+            beams=num_beams,
+            max_new_tokens=max_len,
+            min_new_tokens=max(0, min_len - 1),
+            length_penalty=float(penalty),
+        )
+        return self._written(samples, questions, options)
+
+    def _written(self, samples: Samples, prompts: Sequence[str], options: SearchOptions) -> list[str]:
+        from PIL.Image import new
+
+        from seesay.backends.generation import Sight
+
+        if len(prompts) != len(samples["image"]):
+            raise UsageError(f"{len(samples['image'])} pictures and {len(prompts)} texts", "Give one for each picture.")
+        blank = new("RGB", (8, 8))  # stands where the processor looks for a picture; its pixels are never seen
+        sights = [Sight(blank, pixels) for pixels in samples["image"]]
+        return [one.text for group in self.runner.write(sights, prompts, options) for one in group]
+
+
+class Blip2OPT(Blip2):
+    """LAVIS's `blip2_opt`."""
+
+
+class Blip2T5(Blip2):
+    """LAVIS's `blip2_t5`."""
+
+    length_penalty = -1.0
+
+
 # -------------------------------------------------------------------------------------------------------------- zoo
 
 
@@ -371,6 +474,23 @@ ZOO: dict[str, tuple[Callable[[str, str], Model], dict[str, str]]] = {
     "blip_image_text_matching": (BlipITM, {"base": "blip-itm-base-coco", "large": "blip-itm-large-coco"}),
     "blip_retrieval": (BlipRetrieval, {"coco": "blip-itm-base-coco", "flickr": "blip-itm-base-flickr"}),
     "blip_vqa": (BlipVQA, {"vqav2": "blip-vqa-capfilt-large"}),
+    "blip2_opt": (
+        Blip2OPT,
+        {
+            "pretrain_opt2.7b": "Salesforce/blip2-opt-2.7b",
+            "pretrain_opt6.7b": "Salesforce/blip2-opt-6.7b",
+            "caption_coco_opt2.7b": "Salesforce/blip2-opt-2.7b-coco",
+            "caption_coco_opt6.7b": "Salesforce/blip2-opt-6.7b-coco",
+        },
+    ),
+    "blip2_t5": (
+        Blip2T5,
+        {
+            "pretrain_flant5xl": "Salesforce/blip2-flan-t5-xl",
+            "caption_coco_flant5xl": "Salesforce/blip2-flan-t5-xl-coco",
+            "pretrain_flant5xxl": "Salesforce/blip2-flan-t5-xxl",
+        },
+    ),
 }
 """LAVIS's architectures and their types, and whose weights these have: names of `seesay models`, or hub ids."""
 model_zoo = ModelZoo()
@@ -394,7 +514,10 @@ def load_model(
     make, types = ZOO[name]
     if model_type not in types:
         raise ModelNotFound(f"{name} has no type {model_type!r} here", f"Its types: {', '.join(types)}.")
-    return make(str(checkpoint or types[model_type]), str(device))
+    model = make(str(checkpoint or types[model_type]), str(device))
+    if isinstance(model, Blip2) and model_type.startswith("caption_coco"):
+        model.prompt = FINE_TUNED_PROMPT
+    return model
 
 
 def load_model_and_preprocess(
@@ -407,7 +530,9 @@ def load_model_and_preprocess(
     return model, Processors(eval=_pictures_for(model)), Processors(eval=text)
 
 
-def _pictures_for(model: BlipModel | BlipFeatureExtractor) -> BlipImageEvalProcessor:
+def _pictures_for(model: BlipModel | BlipFeatureExtractor | Blip2) -> BlipImageEvalProcessor:
+    if isinstance(model, Blip2):
+        return model.pictures
     config = model.config if isinstance(model, BlipFeatureExtractor) else model.blip.checkpoint.config
     return BlipImageEvalProcessor(config.vision.image_size, config.image_mean, config.image_std)
 
@@ -426,7 +551,12 @@ def _texts(samples: Samples) -> list[str]:
 
 
 def _sampled(top_p: float) -> dict[str, Any]:
-    return {"nucleus": True, "top_p": top_p, "seed": int(torch.randint(2**31, ())), **SAMPLED}
+    return {"nucleus": True, "top_p": top_p, "seed": _seed(), **SAMPLED}
+
+
+def _seed() -> int:
+    """Drawn from torch's generator, so that samples repeat after `torch.manual_seed`."""
+    return int(torch.randint(2**31, ()))
 
 
 def _searched(num_beams: int, num_captions: int, repetition_penalty: float) -> dict[str, Any]:

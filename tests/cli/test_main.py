@@ -120,6 +120,9 @@ def test_models_as_a_table_and_for_programs(seesay: Run, checkpoint: Path, tmp_p
     assert rows["blip-base"]["folder"] == "blip-base"
     assert rows["blip-large"]["folder"] is None
     assert rows["blip-vqa-base"]["task"] == "answer"
+    blip2 = rows["Salesforce/blip2-opt-2.7b"]
+    assert (blip2["family"], blip2["verbs"], blip2["folder"]) == ("BLIP-2", ["ask", "caption", "chat"], None)
+    assert "Qwen/Qwen3-VL-4B-Instruct" in table.stdout
 
 
 def test_pull_offline_says_what_to_do(seesay: Run) -> None:

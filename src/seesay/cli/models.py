@@ -12,6 +12,7 @@ from seesay.cli.options import model_names
 
 if TYPE_CHECKING:
     from seesay.backends.catalogue import Profile
+    from seesay.backends.families import Family
     from seesay.models import Preset
     from seesay.settings import Settings
 
@@ -36,22 +37,27 @@ PHOTO = (1024, 768)
 def models(ctx: click.Context, as_json: bool) -> None:
     """List the models that have names; `pull` fetches one.
 
-    Any BLIP on the hub (OWNER/NAME, OWNER/NAME@REVISION) and any folder with a checkpoint can be named too, and any
-    model behind an API: openai:MODEL, openai-responses:MODEL, anthropic:MODEL, gemini:MODEL, ollama:MODEL; on another
-    server that speaks such a protocol MODEL@ADDRESS, as in openai:MODEL@http://localhost:8000/v1. Keys are read from
-    the environment (OPENAI_API_KEY and so on; SEESAY_API_KEY for other servers). Prices are estimates, in dollars per
-    million tokens; your own go into api-models.json beside Seesay's config.toml.
+    Any BLIP on the hub (OWNER/NAME, OWNER/NAME@REVISION) and any folder with a checkpoint can be named too; with
+    seesay[transformers], whatever transformers runs from an image and a text to a text; and any model behind an API:
+    openai:MODEL, openai-responses:MODEL, anthropic:MODEL, gemini:MODEL, ollama:MODEL; on another server that speaks
+    such a protocol MODEL@ADDRESS, as in openai:MODEL@http://localhost:8000/v1. Keys are read from the environment
+    (OPENAI_API_KEY and so on; SEESAY_API_KEY for other servers). Prices are estimates, in dollars per million tokens;
+    your own go into api-models.json beside Seesay's config.toml.
     """
     if ctx.invoked_subcommand:
         return
     from seesay.backends.catalogue import profiles
+    from seesay.backends.families import CHAT, FAMILIES
     from seesay.models import presets
     from seesay.settings import load_settings
 
     settings = load_settings()
     rows = [_row(preset, settings) for preset in presets().values()]
+    families = (*FAMILIES.values(), CHAT)
+    weights = [_open_row(name, family, settings) for family in families for name in family.examples]
     behind = [_api_row(profile, settings) for profile in profiles()]
-    click.echo(json.dumps(rows + behind, indent=2) if as_json else f"{_table(rows)}\n\n{_api_table(behind)}")
+    tables = (_table(rows), _open_table(weights), _api_table(behind))
+    click.echo(json.dumps(rows + weights + behind, indent=2) if as_json else "\n\n".join(tables))
 
 
 @models.command(
@@ -115,6 +121,38 @@ def _table(rows: list[dict[str, Any]]) -> str:
     ]
     lines = _columns([heads, *cells])
     return "\n".join([*lines, "", "* is used where --model is not given. `seesay models pull NAME` fetches one."])
+
+
+def _open_row(name: str, family: Family, settings: Settings) -> dict[str, Any]:
+    from seesay.models import locate
+
+    found = locate(name, settings)
+    return {
+        "name": name,
+        "task": "transformers",
+        "family": family.name,
+        "verbs": sorted(family.capabilities),
+        "folder": str(found.path) if found else None,
+        "repository": name,
+        "default": name == settings.model,
+    }
+
+
+def _open_table(rows: list[dict[str, Any]]) -> str:
+    heads = ("OPEN WEIGHTS", "CAN", "ON DISK", "FAMILY")
+    cells = [
+        (
+            f"{row['name']}{' *' if row['default'] else ''}",
+            ", ".join(row["verbs"]),
+            "yes" if row["folder"] else "no",
+            str(row["family"]),
+        )
+        for row in rows
+    ]
+    note = (
+        "Examples of what transformers runs (pip install 'seesay[transformers]'): others of these families can as much."
+    )
+    return "\n".join([*_columns([heads, *cells]), "", note])
 
 
 def _api_row(profile: Profile, settings: Settings) -> dict[str, Any]:

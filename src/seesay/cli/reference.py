@@ -16,10 +16,11 @@ HEAD = """\
 
 <!-- Made by `python -m seesay.cli.reference > docs/cli.md`; a test compares the two. -->
 
-Settings come from the command line, then from `SEESAY_MODEL`, `SEESAY_PRECISION`, `SEESAY_THREADS`, `SEESAY_OFFLINE`,
-`SEESAY_CACHE` and `SEESAY_LIBRARY`, then from `~/.config/seesay/config.toml` (keys `model`, `precision`, `threads`,
-`offline`, `cache`, `library`), then from the defaults. Downloads lie in the hub's cache (`HF_HOME`), `HF_TOKEN` opens private models, and
-`SEESAY_DEBUG=1` shows where an error came from.
+Settings come from the command line, then from `SEESAY_MODEL`, `SEESAY_PRECISION`, `SEESAY_THREADS`, `SEESAY_DEVICE`,
+`SEESAY_OFFLINE`, `SEESAY_CACHE` and `SEESAY_LIBRARY`, then from `~/.config/seesay/config.toml` (keys `model`,
+`precision`, `threads`, `device`, `offline`, `cache`, `library`), then from the defaults. The device is where models of
+transformers compute: `cpu`, `cuda` or `auto`. Downloads lie in the hub's cache (`HF_HOME`), `HF_TOKEN` opens private
+models, and `SEESAY_DEBUG=1` shows where an error came from.
 """
 
 
