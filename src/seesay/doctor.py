@@ -38,6 +38,8 @@ EXTRAS = {
     "video": "av",
     "schema": "jsonschema",
     "torch": "torch",
+    "transformers": "transformers",
+    "quantized": "bitsandbytes",
     "openvino": "openvino",
 }
 GOLDEN_FILE = "golden.json"

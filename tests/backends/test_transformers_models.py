@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -15,8 +14,6 @@ import torch
 import transformers
 from huggingface_hub import constants
 from PIL import Image
-from tiny_vlms import FAMILIES as TINY
-from tiny_vlms import tiny_vlm
 
 import seesay
 from hub_server import HubServer
@@ -24,6 +21,8 @@ from seesay.backends.families import CHAT, FAMILIES
 from seesay.backends.transformers import TransformersModel
 from seesay.errors import CapabilityError, CheckpointError, ImageNotFound, MissingExtra, UsageError
 from seesay.records import Turn
+from tiny_vlms import FAMILIES as TINY
+from tiny_vlms import tiny_vlm
 
 Load = Callable[[str], TransformersModel]
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 44, 3), np.uint8))
@@ -253,9 +252,8 @@ def test_half_precision_and_what_quantizing_needs(load: Load, monkeypatch: pytes
     made = half.caption(NOISE, max_new_tokens=4).provenance
     assert made is not None
     assert made.precision == "bf16"
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr("seesay.backends.generation.find_spec", lambda name: None)
-    for given in ({"precision": "int4"}, {"precision": "int8"}):
+    for given in ({"precision": "int4"}, {"precision": "int8"}, {"device": "auto"}):
         with pytest.raises(MissingExtra) as caught:
             seesay.load(folder, **given)  # type: ignore[arg-type]
         assert "quantized" in caught.value.remedy

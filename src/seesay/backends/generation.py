@@ -188,12 +188,12 @@ class Runner:
         """Where and how exact the weights are."""
         types = {"fp32": self._torch.float32, "fp16": self._torch.float16, "bf16": self._torch.bfloat16}
         if device == "auto" and not find_spec("accelerate"):
-            raise MissingExtra('device="auto"', "transformers")
+            raise MissingExtra('device="auto"', "quantized")
         placed: dict[str, Any] = {"device_map": "auto"} if device == "auto" else {}
         if self.precision in types:
             return placed | {"dtype": types[self.precision]}
         if not find_spec("bitsandbytes") or not find_spec("accelerate"):
-            raise MissingExtra(f"Weights in {self.precision}", "quantized")
+            raise MissingExtra(f"Arithmetic in {self.precision}", "quantized")
         library: Any = self._library
         bits = library.BitsAndBytesConfig(load_in_8bit=self.precision == "int8", load_in_4bit=self.precision == "int4")
         return {"device_map": device, **placed, "quantization_config": bits}
