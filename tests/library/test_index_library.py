@@ -170,7 +170,8 @@ def test_facts_of_the_file_and_of_the_xmp_beside_it(library: Library, album: Pat
     exif.get_ifd(0x8769)[0x9003] = "2024:05:17 16:20:01"
     gps = exif.get_ifd(0x8825)
     gps[1], gps[2], gps[3], gps[4] = "S", (33.0, 51.0, 0.0), "E", (151.0, 12.0, 0.0)
-    Image.open(album / "coffee.jpg").save(album / "dated.jpg", exif=exif, quality=70)
+    with Image.open(album / "coffee.jpg") as coffee:
+        coffee.save(album / "dated.jpg", exif=exif, quality=70)
     indexer = Indexer(library, load("caption"))
     run(indexer, album)
     query = (

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scripted import Scripted
 from seesay.describe import Describer
 from seesay.errors import ImageError, UsageError
 from seesay.images.metadata import PhotoFacts
@@ -20,7 +21,6 @@ from seesay.library.scan import FoundFile
 from seesay.library.store import ContentTold, ItemTold, Wants
 from seesay.library.vectors import open_vectors
 from seesay.records import Embedding
-from scripted import Scripted
 
 Load = Callable[[str], Describer]
 ROWS = [  # name, caption, text in it, facts

@@ -265,6 +265,27 @@ class Library:
                 connection.executemany("UPDATE files SET missing = ? WHERE path = ?", [(now, path) for path in gone])
         return [Path(os.fsdecode(path)) for path in gone]
 
+    def rewritten(self, path: Path, digest: str, size: int, modified: int) -> None:
+        """A file has other bytes, and is the same picture: its record goes with it. Copies elsewhere keep theirs, and
+        this one is told anew when it is next indexed."""
+        name = os.fsencode(path)
+        with self.writing() as connection:
+            rows = connection.execute("SELECT content FROM files WHERE path = ?", [name]).fetchall()
+            if not rows:
+                return
+            [[content]] = rows
+            [copies] = connection.execute("SELECT count(*) FROM files WHERE content = ?", [content]).fetchone()
+            same = connection.execute("SELECT id FROM contents WHERE digest = ?", [digest]).fetchone()
+            if same is None and copies == 1:
+                connection.execute("UPDATE contents SET digest = ? WHERE id = ?", [digest, content])
+            elif same is None:
+                return
+            elif same[0] != content:
+                connection.execute("UPDATE files SET content = ? WHERE path = ?", [same[0], name])
+                _delete_orphans(connection, content)
+                _refresh_words(connection, same[0])
+            connection.execute("UPDATE files SET size = ?, modified = ? WHERE path = ?", [size, modified, name])
+
     def forget_missing(self) -> int:
         """Delete the records of files that are gone; how many files that were."""
         with self.writing() as connection:
