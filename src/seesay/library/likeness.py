@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 SIDE, KEPT = 32, 8
 BITS = KEPT * KEPT
 NEAR = 7
-"""Bits in which two hashes of one picture may differ; up to here `near_pairs` finds every pair."""
+"""Bits in which two hashes of one picture may differ; up to here `near_pairs` finds every pair.
+
+Of 600 photographs of Flickr8k these share were known again: at half the size 99.7 %, at 160 pixels 99.7 %, as JPEG of
+quality 40 all, blurred all, with contrast by 1.3 99.8 %, brighter by 1.3 98 %, without a margin of 2 % 89 %, of 5 %
+17 %. Of the 25 million pairs of its 7,091 photographs one is taken for the same picture, and is.
+"""
 
 
 def likeness(image: Image) -> int:
