@@ -88,6 +88,12 @@ class TestWords:
             assert word in hit.why.words[column], text
             assert hit.why.missing == ()
 
+    def test_scores_are_fts5_s_own(self, filled: Library) -> None:
+        for text, terms in (("brown dog beach", '"brown" OR "dog" OR "beach"'), ("mitzi", '"mitzi"')):
+            expected = dict(filled.rows("SELECT rowid, -rank FROM words WHERE words MATCH ?", [terms]))
+            hits = Searcher(filled).search(Query(text=text, cut=0)).hits
+            assert {hit.item: hit.why.bm25 for hit in hits} == pytest.approx(expected, rel=1e-6)
+
     def test_what_is_missing_is_told(self, filled: Library) -> None:
         hit = Searcher(filled).search(Query(text="dog beach", limit=3)).hits[1]
         assert (dict(hit.why.words), hit.why.missing) == ({"caption": ("beach",)}, ("dog",))

@@ -41,6 +41,8 @@ DEPTH = 200
 """Places of each ranking that count."""
 RANKS = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009)."""
+K1, B = 1.2, 0.75
+"""BM25's constants, as in FTS5."""
 CUT = 0.5
 EARTH = 6371.0
 """Kilometres from its centre."""
@@ -144,6 +146,8 @@ class _State:
     version: tuple[int, int]
     live: NDArray[np.int64]
     """Items that have a file, sorted."""
+    weights: NDArray[np.float64]
+    """(live,): what a word counts in each, less in long ones."""
     vectors: dict[str, Vectors]
     curve: tuple[float, float] | None
 
@@ -192,7 +196,7 @@ class Searcher:
                 [[slope, intercept]] = self.library.rows("SELECT slope, intercept FROM spaces WHERE id = ?", [space])
                 curve = None if slope is None else (slope, intercept)
             items = np.fromiter((item for [item] in live), np.int64, len(live))
-            self._state = _State(self.library.version, items, vectors, curve)
+            self._state = _State(self.library.version, items, _weights(self.library, items), vectors, curve)
         return self._state
 
     def _find_space(self) -> int:
@@ -258,7 +262,7 @@ class Searcher:
         """Items with their scores by each part, best first; a picture that is searched for is not found itself."""
         found: dict[Part, list[tuple[int, float]]] = {}
         if words:
-            found["words"] = self._by_words(words, allowed)
+            found["words"] = self._by_words(words, state, allowed)
         if not state.vectors:
             if query.like is None and text:
                 left_out.append(f"vectors: {self._unable()}")
@@ -287,16 +291,22 @@ class Searcher:
         middle = np.sum(vectors, axis=0)
         return np.asarray(middle / np.linalg.norm(middle), np.float32)
 
-    def _by_words(self, words: Sequence[str], allowed: NDArray[np.int64]) -> list[tuple[int, float]]:
-        """BM25 over any of the words."""
-        [[total]] = self.library.rows("SELECT count(*) FROM items")
-        rows = self.library.rows(  # as many more as may turn out not to be allowed
-            "SELECT rowid, rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?",
-            [" OR ".join(words), DEPTH + total - len(allowed)],
-        )
-        items = np.array([item for item, _ in rows], np.int64)
-        kept = np.isin(items, allowed)
-        return [(item, -rank) for (item, rank), keep in zip(rows, kept, strict=True) if keep][:DEPTH]
+    def _by_words(self, words: Sequence[str], state: _State, allowed: NDArray[np.int64]) -> list[tuple[int, float]]:
+        """BM25 over any of the words, as FTS5's own but that a word counts once in an item, however often it stands
+        there: then which items have it is all that must be read (six words, 100,000 items: 8 ms in place of 71)."""
+        scores = np.zeros(len(state.live))
+        for word in words:
+            # One text of all numbers is read three times as fast as a row for each.
+            [[numbers]] = self.library.rows("SELECT group_concat(rowid) FROM words WHERE words MATCH ?", [word])
+            items = np.fromstring(numbers or "", np.int64, sep=",")
+            items = items[np.isin(items, state.live)]
+            rarity = np.log((len(scores) - len(items) + 0.5) / (len(items) + 0.5))
+            places = np.searchsorted(state.live, items)
+            scores[places] += max(rarity, 1e-6) * state.weights[places]
+        scores[~np.isin(state.live, allowed)] = 0
+        found = np.flatnonzero(scores)
+        best = found[np.argsort(-scores[found], kind="stable")][:DEPTH]
+        return [(int(state.live[at]), float(scores[at])) for at in best]
 
     # --------------------------------------------------------------------------------------------------------- reasons
 
@@ -439,6 +449,27 @@ def _terms(text: str) -> list[str]:
     rest = re.sub(r'"[^"]*"', " ", text)
     words = content_words(rest) if re.search(r"\w", rest) else ()
     return [f'"{term}"' for term in dict.fromkeys([*filter(None, phrases), *words])]
+
+
+def _weights(library: Library, live: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(live,): BM25's factor for the length of each item's words, by FTS5's own constants, for a word that counts once.
+
+    FTS5 keeps how many words stand in each column, in its table of sizes.
+    """
+    lengths = {item: _words_in(sizes) for item, sizes in library.rows("SELECT id, sz FROM words_docsize")}
+    found = np.array([lengths.get(item, 0) for item in live.tolist()], np.float64)
+    average = max(found.mean() if len(found) else 0.0, 1.0)
+    return np.asarray((K1 + 1) / (1 + K1 * (1 - B + B * found / average)))
+
+
+def _words_in(sizes: bytes) -> int:
+    """The sum of numbers in SQLite's variable length: seven bits a byte, the highest says that more follow."""
+    total = number = 0
+    for byte in sizes:
+        number = number << 7 | byte & 0x7F
+        if byte < 0x80:
+            total, number = total + number, 0
+    return total
 
 
 def _fused(rankings: Mapping[Part, Sequence[tuple[int, float]]]) -> dict[int, float]:
