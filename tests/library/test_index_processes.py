@@ -109,6 +109,14 @@ def test_two_at_once_share_the_work(start: Start, many: Path, tmp_path: Path) ->
     check_whole(tmp_path / "l.db")
 
 
+def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    script = "import sys; from seesay.library import Library; Library(sys.argv[1]).close()"
+    for number in range(3):
+        command = [sys.executable, "-c", script, str(tmp_path / f"{number}.db")]
+        opened = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+        assert [done(process)[::2] for process in opened] == [(0, "")] * 4
+
+
 def test_a_dead_process_s_claims_are_void_and_a_living_one_s_are_not(start: Start, many: Path, tmp_path: Path) -> None:
     assert done(start("index", many))[0] == 0
     import platform

@@ -25,7 +25,8 @@ NEAR = 7
 
 Of 600 photographs of Flickr8k these share were known again: at half the size 99.7 %, at 160 pixels 99.7 %, as JPEG of
 quality 40 all, blurred all, with contrast by 1.3 99.8 %, brighter by 1.3 98 %, without a margin of 2 % 89 %, of 5 %
-17 %. Of the 25 million pairs of its 7,091 photographs one is taken for the same picture, and is.
+17 %. Of the 25 million pairs of its 7,091 photographs one is taken for the same picture, and is. Catalogue pictures of
+like things in one pose before white can be taken for one: of 12 groups in Caltech-101 three are such motorcycles.
 """
 
 

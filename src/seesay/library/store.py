@@ -140,17 +140,31 @@ class Library:
 
     def _prepare(self) -> None:
         run = self.connection.execute
-        [application], [version] = run("PRAGMA application_id").fetchone(), run("PRAGMA user_version").fetchone()
+        run("BEGIN")  # one moment for all three: another process may be making the file
         [tables] = run("SELECT count(*) FROM sqlite_master").fetchone()
+        [application], [version] = run("PRAGMA application_id").fetchone(), run("PRAGMA user_version").fetchone()
+        run("COMMIT")
         if application != APPLICATION and (tables or version):
             raise DataError(f"{self.path} is a database of another program", "Name a library's file, or a new one.")
         if version > len(MIGRATIONS):
             raise DataError(f"{self.path} was made by a later version of Seesay", "pip install --upgrade seesay")
-        run("PRAGMA journal_mode = WAL")
+        self._to_wal()
         run("PRAGMA synchronous = NORMAL")  # a power failure may cost the last pictures told, never the file
         run("PRAGMA foreign_keys = ON")
         if version < len(MIGRATIONS):
             migrate(self.connection)
+
+    def _to_wal(self) -> None:
+        """Once for a file. SQLite waits for others in everything else, but not in this."""
+        deadline = time.monotonic() + WAIT
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def __enter__(self) -> Library:
         return self

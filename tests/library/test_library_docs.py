@@ -1,0 +1,38 @@
+"""docs/library.md: its Python runs, and the commands and options that it names are there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seesay.cli.main import COMMANDS, cli
+
+PAGE = (Path(__file__).parents[2] / "docs" / "library.md").read_text(encoding="utf-8")
+BUILTIN = Path(__file__).parents[2] / "src" / "seesay" / "builtin"
+
+
+def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    shutil.copy(BUILTIN / "cat.jpg", tmp_path / "photos")
+    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(compile(code, "docs/library.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "cat.jpg indexed"
+    assert said[1].startswith("cat.jpg a ")
+    assert "'name': ('cat',)" in said[1]
+
+
+def test_commands_and_options_are_there() -> None:
+    [block] = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+    lines = re.findall(r"seesay (\w+)([^#\n]*)", block)
+    assert len(lines) == 8
+    for name, rest in lines:
+        assert name in COMMANDS
+        command = cli.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r"--[\w-]+", rest)) <= known, name
