@@ -17,15 +17,15 @@ def match(
     engine: Engine, reader: TextReader, features: Sequence[Floats], texts: Sequence[Sequence[Text]]
 ) -> list[list[Match]]:
     """Each picture with each of its own texts. features: (1, tokens, width) of each picture."""
-    probabilities = _probabilities(engine, reader, features, texts)
+    scores = _scores(engine, reader, features, texts)
     vectors = embed_texts(engine, reader, [text for beside in texts for text in beside])
     pictures = engine.embed_image(np.concatenate(features))
     return [
         [
-            Match(text.text, float(probability), float(picture @ vectors[text]), flags=text.flags)
-            for text, probability in zip(beside, chances, strict=True)
+            Match(text.text, _probability(no, yes), float(picture @ vectors[text]), flags=text.flags, logit=float(yes))
+            for text, (no, yes) in zip(beside, logits, strict=True)
         ]
-        for picture, beside, chances in zip(pictures, texts, probabilities, strict=True)
+        for picture, beside, logits in zip(pictures, texts, scores, strict=True)
     ]
 
 
@@ -37,17 +37,22 @@ def embed_texts(engine: Engine, reader: TextReader, texts: Sequence[Text]) -> Ma
     return dict(zip(different, vectors, strict=True))
 
 
-def _probabilities(
+def _scores(
     engine: Engine, reader: TextReader, features: Sequence[Floats], texts: Sequence[Sequence[Text]]
 ) -> list[NDArray[np.float64]]:
-    """For each picture the probability that each of its texts belongs to it."""
+    """For each picture (texts, 2): what speaks against each of its texts, and for it."""
     places = [(picture, place) for picture, beside in enumerate(texts) for place in range(len(beside))]
     pictures = [picture for picture, _ in places]
-    found = [np.zeros(len(beside)) for beside in texts]
+    found = [np.zeros((len(beside), 2)) for beside in texts]
     for call in bundles(pictures, [0] * len(places)):
         rows = [places[row] for one in call for row in one]
         ids, mask = reader.beside_pictures([texts[picture][place] for picture, place in rows])
         logits = engine.match(ids, mask, np.concatenate([features[pictures[one[0]]] for one in call]))
-        for (picture, place), (no, yes) in zip(rows, logits.astype(np.float64), strict=True):
-            found[picture][place] = np.exp(-np.logaddexp(0, no - yes))  # the second of a softmax of two
+        for (picture, place), pair in zip(rows, logits.astype(np.float64), strict=True):
+            found[picture][place] = pair
     return found
+
+
+def _probability(no: float, yes: float) -> float:
+    """The second of a softmax of two."""
+    return float(np.exp(-np.logaddexp(0, no - yes)))

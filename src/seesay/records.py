@@ -68,6 +68,8 @@ class Match:
     """Cosine of their vectors (image-text contrast, ITC), -1 to 1; None where the model has none."""
     provenance: Provenance | None = field(default=None, repr=False)
     flags: tuple[str, ...] = ()
+    logit: float | None = field(default=None, repr=False)
+    """The first head's score for "yes" before the probability is made of it, which BLIP ranks by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,7 +227,7 @@ def test_retrieval_by_both_heads(evaluate: Evaluate, references: Path, photos: P
     model = package.load(matcher, precision="fp32", threads=1)
     texts = [(name, text) for name, beside in CAPTIONS.items() for text in beside]
     found = {name: [model.match(photos / name, text) for _, text in texts] for name in CAPTIONS}
-    for row, score in ((contrast, lambda one: one.similarity), (matched, lambda one: log_odds(one) + one.similarity)):
+    for row, score in ((contrast, lambda one: one.similarity), (matched, lambda one: one.logit + one.similarity)):
         first = sum(texts[max(range(12), key=lambda i: score(found[name][i]))][0] == name for name in CAPTIONS)
         assert row["text R@1"] == pytest.approx(100 * first / 6)
         owners = sum(max(CAPTIONS, key=lambda n: score(found[n][i])) == name for i, (name, _) in enumerate(texts))

@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 
 RANKS = (1, 5, 10)
 BEHIND = 10_000.0
-"""What puts those that were not re-ranked behind all that were: log-odds of a double end at 708."""
+"""What puts those that were not re-ranked behind all that were, whatever their logits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,15 @@ def nearest(similarities: Floats, k: int) -> Ints:
     return np.argsort(-similarities, axis=1, kind="stable")[:, :k]
 
 
-def reranked(similarities: Floats, near: Ints, log_odds: Floats) -> Floats:
+def reranked(similarities: Floats, near: Ints, logits: Floats) -> Floats:
     """Scores of each row with its k nearest put in a new order; the others follow in their old one.
 
-    near, log_odds: (rows, k), from `nearest`, and of each pair the log-odds that it matches (ITM). The new order is by
-    log-odds plus similarity. (BLIP's own code adds the similarity to the logit of "match" alone, and that of "no match"
-    is left out; a probability tells only their difference.)
+    near, logits: (rows, k), from `nearest`, and of each pair the matching head's logit of "yes" (ITM). The new order is
+    BLIP's own (github.com/salesforce/BLIP, `train_retrieval.py`): by that logit plus the similarity, with the logit of
+    "no" left out. There the others all have one score, -100, and none is ever found by it; a recall among more ranks
+    than k is the only figure in which the two differ.
     """
     scores = similarities - BEHIND
     rows = np.arange(len(near))[:, None]
-    scores[rows, near] = log_odds + similarities[rows, near]
+    scores[rows, near] = logits + similarities[rows, near]
     return scores

@@ -146,13 +146,13 @@ def rerank(
     for text, row in enumerate(near_images):
         for image in row.tolist():
             beside[image].add(text)
-    odds: dict[tuple[int, int], float] = {}
+    logits: dict[tuple[int, int], float] = {}
     for image, numbers in enumerate(map(sorted, beside)):
         [matches] = _good(model.matches([images[image]], [[every[text] for text in numbers]]))
-        odds |= {(image, text): log_odds(one) for text, one in zip(numbers, matches, strict=True)}
+        logits |= {(image, text): _logit(one) for text, one in zip(numbers, matches, strict=True)}
         progress(image + 1, len(images))
-    of_images = np.array([[odds[image, text] for text in row] for image, row in enumerate(near_texts.tolist())])
-    of_texts = np.array([[odds[image, text] for image in row] for text, row in enumerate(near_images.tolist())])
+    of_images = np.array([[logits[image, text] for text in row] for image, row in enumerate(near_texts.tolist())])
+    of_texts = np.array([[logits[image, text] for image in row] for text, row in enumerate(near_images.tolist())])
     return recalls(
         reranked(similarities, near_texts, of_images),
         reranked(similarities.T, near_images, of_texts).T,
@@ -168,9 +168,19 @@ def owners(texts: Sequence[Sequence[str]]) -> list[int]:
 def log_odds(match: Match) -> float:
     """Of the probability that image and text match. Raises UsageError for a model that has none."""
     if match.probability is None:
-        raise UsageError("this model does not tell whether a text matches", "Use a retrieval checkpoint.")
+        raise UsageError(*_NO_MATCHING)
     tiny = np.finfo(float).tiny
     return float(np.log(max(match.probability, tiny)) - np.log(max(1 - match.probability, tiny)))
+
+
+def _logit(match: Match) -> float:
+    """The matching head's logit of "yes". Raises UsageError for a model that has no such head."""
+    if match.logit is None:
+        raise UsageError(*_NO_MATCHING)
+    return match.logit
+
+
+_NO_MATCHING = ("this model does not tell whether a text matches", "Use a retrieval checkpoint.")
 
 
 def _flat(texts: Sequence[Sequence[str]]) -> list[str]:
