@@ -90,7 +90,7 @@ def _read(
 
 def _written(engine: Engine, tokenizer: Tokenizer, states: Floats, options: AskOptions) -> list[Answer]:
     prompt = [tokenizer.bos]
-    with engine.session(states, np.array(prompt), rows_per_image(options)) as session:
+    with engine.answer_session(states, np.array(prompt), rows_per_image(options)) as session:
         found = search(session, prompt, options, tokenizer.eos)
     return [_first([_in_words(one, tokenizer) for one in hypotheses]) for hypotheses in found]
 
@@ -158,7 +158,7 @@ def _score(engine: Engine, bos: int, states: Floats, candidates: Sequence[tuple[
         wanted[row, : len(ids)] = ids
     scores = np.zeros((questions, *wanted.shape), np.float32)
     rows = np.arange(questions * each)
-    with engine.session(states, np.array([bos]), each) as session:
+    with engine.answer_session(states, np.array([bos]), each) as session:
         scores[:, :, 0] = session.first[:, wanted[:, 0]] - log_normalizer(session.first)[:, None]
         for step in range(1, wanted.shape[1]):
             said, follows = (np.tile(wanted[:, place], questions) for place in (step - 1, step))

@@ -38,6 +38,7 @@ VERBS: Mapping[Task, frozenset[str]] = {
     "match": frozenset({"match", "embed"}),
     "pretrain": frozenset({"caption", "match", "embed"}),
     "answer": frozenset({"ask"}),
+    "full": frozenset({"caption", "match", "embed", "ask"}),
 }
 """What a checkpoint's heads can do."""
 ABLE = {

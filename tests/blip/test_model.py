@@ -238,6 +238,30 @@ def test_hybrid_encodes_its_map_and_appends_concepts(hybrid: Blip) -> None:
 
 
 @torch.no_grad()
+def test_adapted_blocks_that_are_as_they_came_change_nothing(hybrid: Blip) -> None:
+    """The map where training enters lies before them; the classifier keeps the network's own way."""
+    model = build(vision=replace(HYBRID, adapted_blocks=2))
+    weights = dict(hybrid.state_dict())
+    own = "vision_model.embeddings.backbone."
+    for i, block in enumerate((19, 20)):
+        for name, value in hybrid.state_dict().items():
+            if name.startswith(f"{own}blocks.{block}."):
+                weights[name.replace(f"{own}blocks.{block}.", f"vision_model.embeddings.adapted.blocks.{i}.")] = value
+    for part in ("weight", "bias"):
+        weights[f"vision_model.embeddings.adapted.head.{part}"] = weights[f"{own}head.{part}"]
+    model.load_state_dict(weights)
+    pixels = torch.randn(2, 3, 96, 96)
+    features = model.backbone_features(pixels)
+    assert features.shape == (2, 9, 208)
+    assert close(model.encode(pixels), hybrid.encode(pixels))
+    assert close(model.encode_map(features), hybrid.encode(pixels))
+    before = model.concept_probabilities(features)
+    model.vision_model.embeddings.adapted.head.bias.data += 1
+    assert close(model.concept_probabilities(features), before)
+    assert not close(model.encode(pixels)[:, 1:10], hybrid.encode(pixels)[:, 1:10])
+
+
+@torch.no_grad()
 def test_concept_words_without_tokens_leave_the_features_alone() -> None:
     model = build(vision=replace(HYBRID, concept_tokens=0))
     features = model.backbone_features(torch.randn(1, 3, 96, 96))

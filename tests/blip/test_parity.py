@@ -130,7 +130,8 @@ def found_by(engine: Engine, context: Tensor, config: TextConfig, beams: int) ->
     """Token ids of the best sentence over each row of the context, end token included where there is one."""
     options = SearchOptions(beams=beams, max_new_tokens=12)
     prompt = [config.bos_token_id]
-    with engine.session(context.numpy(), np.array(prompt), beams) as session:
+    open_session = engine.answer_session if engine.config.task == "answer" else engine.session
+    with open_session(context.numpy(), np.array(prompt), beams) as session:
         best = [hypotheses[0] for hypotheses in search(session, prompt, options, config.eos_token_id)]
     return [[*one.tokens, *([config.eos_token_id] if one.ended else [])] for one in best]
 

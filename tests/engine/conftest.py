@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_blip import HYBRID, PLAIN, random_checkpoint
+from tiny_blip import ADAPTED, HYBRID, PLAIN, random_checkpoint
 
 from seesay.blip.checkpoint import Checkpoint
 
@@ -16,6 +16,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="session", params=[PLAIN, HYBRID], ids=["plain", "hybrid"])
+@pytest.fixture(scope="session", params=[PLAIN, HYBRID, ADAPTED], ids=["plain", "hybrid", "adapted"])
 def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
     return random_checkpoint(request.param)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_blip import HYBRID, PLAIN, TEXT, random_checkpoint
 
-from seesay.blip.config import VisionConfig
+from seesay.blip.config import Task, VisionConfig
 from seesay.engine.base import Engine
 from seesay.engine.onnx import OnnxEngine
 from seesay.engine.torch import TorchEngine
@@ -20,7 +20,7 @@ IDS = RANDOM.integers(0, TEXT.vocab_size, (6, 7))  # three texts for each of two
 MASK = np.array([[1] * 7, [1] * 4 + [0] * 3, [1] + [0] * 6] * 2)
 
 
-@pytest.fixture(scope="module", params=["match", "answer", "pretrain"])
+@pytest.fixture(scope="module", params=["match", "answer", "pretrain", "full"])
 def engines(request: pytest.FixtureRequest, cache: Path) -> tuple[Engine, Engine]:
     checkpoint = random_checkpoint(PLAIN, request.param, seed=4)
     return TorchEngine(checkpoint, "fp32", 1), OnnxEngine(checkpoint, "fp32", 1, cache)
@@ -44,13 +44,14 @@ def test_matching_and_embedding(task: str, cache: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(onnx.embed_text(IDS, MASK), axis=1), 1, atol=1e-5)
 
 
-def test_answering(cache: Path) -> None:
+@pytest.mark.parametrize("task", ["answer", "full"])
+def test_answering(task: Task, cache: Path) -> None:
     """The states of a question are the context of its answer."""
-    checkpoint = random_checkpoint(PLAIN, "answer", seed=4)
+    checkpoint = random_checkpoint(PLAIN, task, seed=4)
     logits = []
     for engine in (TorchEngine(checkpoint, "fp32", 1), OnnxEngine(checkpoint, "fp32", 1, cache)):
         states = engine.read(IDS[:2], np.ones_like(IDS[:2]), FEATURES)
-        with engine.session(states, np.array([95]), 2) as session:
+        with engine.answer_session(states, np.array([95]), 2) as session:
             logits.append((session.first.copy(), session.logits(np.array([3, 4, 5, 6])).copy()))
     for expected, found in zip(*logits, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -106,7 +107,10 @@ def test_what_a_model_cannot_do(kind: type, cache: Path) -> None:
         lambda: captioner.embed_image(FEATURES),
         lambda: answerer.match(IDS, MASK, FEATURES),
         lambda: answerer.embed_text(IDS, MASK),
+        lambda: answerer.session(FEATURES, np.array([95]), 1).__enter__(),
         lambda: matcher.session(FEATURES, np.array([95]), 1).__enter__(),
+        lambda: matcher.answer_session(FEATURES, np.array([95]), 1).__enter__(),
+        lambda: captioner.answer_session(FEATURES, np.array([95]), 1).__enter__(),
     ):
         with pytest.raises(CapabilityError, match="model cannot"):
             call()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,6 +29,7 @@ PLAIN = VisionConfig(**TOWER, image_size=50, patch_size=4)  # 50 is no multiple 
 HYBRID = VisionConfig(
     **TOWER, image_size=70, embedding="efficientnet_lite2", concept_tokens=3, concept_words=tuple("abcdefg")
 )
+ADAPTED = replace(HYBRID, adapted_blocks=3)
 
 
 def random_checkpoint(vision: VisionConfig = PLAIN, task: Task = "caption", seed: int = 0) -> Checkpoint:
@@ -45,4 +47,4 @@ def random_checkpoint(vision: VisionConfig = PLAIN, task: Task = "caption", seed
         elif weight.dim() != 4:  # convolutions keep the deviation they were made with
             weight.normal_(0, 0.1)
     weights = {name: weight.numpy() for name, weight in model.state_dict().items()}
-    return Checkpoint(config, weights, Path("nowhere"), f"{vision.embedding}-{task}-{seed}")
+    return Checkpoint(config, weights, Path("nowhere"), f"{vision.embedding}-{vision.adapted_blocks}-{task}-{seed}")

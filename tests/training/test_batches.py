@@ -11,7 +11,8 @@ import torch
 from tiny_training import CLASSES_OF_WORDS, CONFIG, NAMES, PHOTO_CAPTIONS
 
 from seesay.errors import UsageError
-from seesay.training.batches import MAP_SCALE, Captions, Photos, Rows
+from seesay.engine.maps import MAP_SCALE
+from seesay.training.batches import Captions, Photos, Rows
 
 TEXT = CONFIG.text
 

@@ -16,7 +16,7 @@ from seesay.blip.config import BlipConfig
 from seesay.blip.model import Blip
 from seesay.errors import UsageError
 from seesay.images import to_pixels
-from seesay.training.batches import MAP_SCALE
+from seesay.engine.maps import MAP_SCALE
 from seesay.training.maps import view_pixels, write_views
 from seesay.training.start import image_weights
 

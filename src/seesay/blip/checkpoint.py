@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from seesay.blip import layout
-from seesay.blip.config import BlipConfig, Task, TextConfig, VisionConfig
+from seesay.blip.config import PAIRING, SHARING, WRITING, BlipConfig, Task, TextConfig, VisionConfig
 from seesay.blip.huggingface import config_from_json, config_to_json, preprocessor_size, preprocessor_to_json
 from seesay.blip.tensors import Floats, Stored, Weights, open_pickled, open_safetensors, packed
 from seesay.errors import CheckpointError, UsageError
@@ -256,7 +256,7 @@ def _fitting(config: BlipConfig, stored: Mapping[str, Stored], task: Task | None
     whole = {**twins, **stored}
     _check(config, {name: value.shape for name, value in whole.items()})
     if task and task != config.task:
-        if config.task != "pretrain" or task == "answer":
+        if config.task not in SHARING or task not in PAIRING | WRITING:
             raise CheckpointError(f"This is a {config.task!r} checkpoint, not one for {task!r}")
         config = replace(config, task=task)
     return config, Weights({name: whole[name].load for name in layout.shapes(config)})

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from seesay.errors import UsageError
 
-Task = Literal["caption", "match", "answer", "pretrain"]
+Task = Literal["caption", "match", "answer", "pretrain", "full"]
 """Which heads a checkpoint has: those of BlipForConditionalGeneration, BlipForImageTextRetrieval or
-BlipForQuestionAnswering, or captioning's and matching's at once (the paper's pre-training, section 3.2)."""
+BlipForQuestionAnswering, or captioning's and matching's at once (the paper's pre-training, section 3.2). A full one has
+the weights of pre-training, and its decoder answers questions too: from their states as it captions from an image's."""
+READING: frozenset[Task] = frozenset({"match", "answer", "pretrain", "full"})
+"""Tasks with an image-grounded encoder ..."""
+PAIRING: frozenset[Task] = frozenset({"match", "pretrain", "full"})
+"""... with the heads of matching and retrieval ..."""
+WRITING: frozenset[Task] = frozenset({"caption", "pretrain", "full"})
+"""... with a decoder that reads image features ..."""
+ANSWERING: frozenset[Task] = frozenset({"answer", "full"})
+"""... with one that reads the states of a question ..."""
+SHARING: frozenset[Task] = frozenset({"pretrain", "full"})
+"""... and with all but self-attention shared between encoder and decoder."""
 
 IMAGENET_CLASSES = 1000
 BACKBONE_WIDTH = 1280  # channels of EfficientNet-Lite2's last feature map
@@ -25,6 +36,28 @@ LITE2_STAGES = (  # its blocks: repeats, kernel, stride, expansion, channels out
     (5, 5, 2, 6, 208),
     (1, 3, 1, 6, 352),
 )
+
+
+class Lite2Block(NamedTuple):
+    """One inverted residual of EfficientNet-Lite2."""
+
+    channels: int
+    out: int
+    kernel: int
+    stride: int
+    expansion: int
+
+
+def _lite2_blocks() -> Iterator[Lite2Block]:
+    channels = 32  # the stem's
+    for repeats, kernel, stride, expansion, out in LITE2_STAGES:
+        for i in range(repeats):
+            yield Lite2Block(channels, out, kernel, 1 if i else stride, expansion)
+            channels = out
+
+
+LITE2_BLOCKS = tuple(_lite2_blocks())  # 21
+LITE2_LAST = 5  # blocks behind the last stride, whose maps are as large as the last one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +80,9 @@ class VisionConfig:
     """Tokens appended to the features for the likeliest concept words of the hybrid's own classifier."""
     concept_words: tuple[str, ...] = ()
     """The words those tokens stand for, in the order of the weights. Without tokens, their probabilities only."""
+    adapted_blocks: int = 0
+    """The last blocks of the hybrid's network that are there twice: as they came, for the classifier of the concept
+    words, and trained with the rest, for the patches."""
 
     def __post_init__(self) -> None:
         _check_transformer("image", self.hidden_size, self.num_hidden_layers, self.num_attention_heads)
@@ -56,8 +92,10 @@ class VisionConfig:
             raise UsageError(f"Unknown patch embedding {self.embedding!r}", "Use 'patch' or 'efficientnet_lite2'.")
         if self.image_size > 4096 or self.grid_side < 1:
             raise UsageError(f"Images of {self.image_size} pixels in patches of {self.patch_size} make no grid")
-        if self.embedding == "patch" and (self.concept_tokens or self.concept_words):
+        if self.embedding == "patch" and (self.concept_tokens or self.concept_words or self.adapted_blocks):
             raise UsageError("Concepts come from the hybrid's image network; a plain ViT has none")
+        if not 0 <= self.adapted_blocks <= LITE2_LAST:
+            raise UsageError(f"{self.adapted_blocks} adapted blocks", f"Give {LITE2_LAST} at most.")
         if not 0 <= self.concept_tokens <= len(self.concept_words):
             raise UsageError(f"{self.concept_tokens} concept tokens need at least as many concept words")
 
@@ -67,6 +105,11 @@ class VisionConfig:
         if self.embedding == "efficientnet_lite2":
             return -(-self.image_size // BACKBONE_STRIDE)
         return self.image_size // self.patch_size
+
+    @property
+    def map_width(self) -> int:
+        """Channels of the hybrid's map where training enters it: the last map's, or what adapted blocks start from."""
+        return LITE2_BLOCKS[-self.adapted_blocks].channels if self.adapted_blocks else BACKBONE_WIDTH
 
     @property
     def tokens(self) -> int:

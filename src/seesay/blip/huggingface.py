@@ -18,7 +18,8 @@ ARCHITECTURES: dict[str, Task] = {
     "BlipForConditionalGeneration": "caption",
     "BlipForImageTextRetrieval": "match",
     "BlipForQuestionAnswering": "answer",
-    "BlipForPreTraining": "pretrain",  # ours alone: transformers has no class for it
+    "BlipForPreTraining": "pretrain",  # ours alone, as the next: transformers has no class for it
+    "BlipForEverything": "full",
 }
 RESCALE = 1 / 255
 LOGIT_SCALE = -log(0.07)
@@ -54,7 +55,7 @@ def config_to_json(config: BlipConfig) -> dict[str, Any]:
     architecture = next(name for name, task in ARCHITECTURES.items() if task == config.task)
     vision = asdict(config.vision)
     if config.vision.embedding == "patch":
-        for ours in ("embedding", "concept_tokens", "concept_words"):
+        for ours in ("embedding", "concept_tokens", "concept_words", "adapted_blocks"):
             del vision[ours]
     text = asdict(config.text)
     # Hugging Face's eos_token_id of BLIP means nothing: generation ends with sep_token_id.
@@ -120,6 +121,7 @@ def _vision(section: Json) -> VisionConfig:
         embedding=section.get("embedding", "patch"),
         concept_tokens=section.get("concept_tokens", 0) if hybrid else 0,
         concept_words=tuple(map(str, section.get("concept_words", ()))) if hybrid else (),
+        adapted_blocks=section.get("adapted_blocks", 0) if hybrid else 0,
     )
 
 

@@ -7,9 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from seesay.blip.config import (
+    ANSWERING,
     BACKBONE_WIDTH,
     IMAGENET_CLASSES,
-    LITE2_STAGES,
+    LITE2_BLOCKS,
+    PAIRING,
+    READING,
+    SHARING,
+    WRITING,
     BlipConfig,
     Task,
     TextConfig,
@@ -55,16 +60,16 @@ def shapes(config: BlipConfig) -> Shapes:
     """The shape of each weight that a model of this configuration has, in the order of its state dict's names."""
     text, vision = config.text, config.vision
     found: Shapes = dict(_vision(config))
-    if config.task in ("match", "answer", "pretrain"):
+    if config.task in READING:
         found |= _text("text_encoder", text)
-    if config.task in ("caption", "answer", "pretrain"):
+    if config.task in WRITING | ANSWERING:
         # An answer decoder reads question states, as wide as text; the others read image features.
         reader = replace(text, encoder_hidden_size=text.hidden_size) if config.task == "answer" else text
         found |= _text("text_decoder.bert", reader)
         found |= {"text_decoder.cls.predictions.bias": (text.vocab_size,)}
         found |= _linear("text_decoder.cls.predictions.transform.dense", text.hidden_size, text.hidden_size)
         found |= _norm("text_decoder.cls.predictions.transform.LayerNorm", text.hidden_size)
-    if config.task in ("match", "pretrain"):
+    if config.task in PAIRING:
         found |= _linear("vision_proj", vision.hidden_size, config.projection_dim)
         found |= _linear("text_proj", text.hidden_size, config.projection_dim)
         found |= _linear("itm_head", text.hidden_size, 2)
@@ -73,7 +78,7 @@ def shapes(config: BlipConfig) -> Shapes:
 
 def shared(config: BlipConfig) -> dict[str, str]:
     """Names that stand for another name's weight: in pre-training, all of the decoder but its self-attention."""
-    if config.task != "pretrain":
+    if config.task not in SHARING:
         return {}
     decoder = _text("text_decoder.bert", config.text)
     return {name: name.replace("text_decoder.bert", "text_encoder") for name in decoder if ".attention." not in name}
@@ -114,6 +119,8 @@ def _vision(config: BlipConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield from _conv(f"{embeddings}.patch_embedding", 3, width, vision.patch_size).items()
     else:
         yield from _lite2(f"{embeddings}.backbone")
+        if vision.adapted_blocks:
+            yield from _lite2_last(f"{embeddings}.adapted", vision.adapted_blocks)
         yield from _linear(f"{embeddings}.projection", BACKBONE_WIDTH, width).items()
     for i in range(vision.num_hidden_layers):
         layer = f"vision_model.encoder.layers.{i}"
@@ -130,16 +137,18 @@ def _vision(config: BlipConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
 def _lite2(name: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     """EfficientNet-Lite2, as `model.EfficientNetLite2` builds it."""
     yield from _conv(f"{name}.stem", 3, 32, 3).items()
-    channels, block = 32, 0
-    for repeats, kernel, _, expansion, out in LITE2_STAGES:
-        for _ in range(repeats):
-            wide = channels * expansion
-            if expansion > 1:
-                yield from _conv(f"{name}.blocks.{block}.expand", channels, wide, 1).items()
-            yield from _conv(f"{name}.blocks.{block}.depthwise", 1, wide, kernel).items()
-            yield from _conv(f"{name}.blocks.{block}.project", wide, out, 1).items()
-            channels, block = out, block + 1
-    yield from _conv(f"{name}.head", channels, BACKBONE_WIDTH, 1).items()
+    yield from _lite2_last(name, len(LITE2_BLOCKS))
+
+
+def _lite2_last(name: str, count: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Its last blocks and its head, as `model.LastBlocks` has them."""
+    for i, block in enumerate(LITE2_BLOCKS[-count:]):
+        wide = block.channels * block.expansion
+        if block.expansion > 1:
+            yield from _conv(f"{name}.blocks.{i}.expand", block.channels, wide, 1).items()
+        yield from _conv(f"{name}.blocks.{i}.depthwise", 1, wide, block.kernel).items()
+        yield from _conv(f"{name}.blocks.{i}.project", wide, block.out, 1).items()
+    yield from _conv(f"{name}.head", LITE2_BLOCKS[-1].out, BACKBONE_WIDTH, 1).items()
 
 
 def _concepts(vision: VisionConfig, word_width: int) -> Iterator[tuple[str, tuple[int, ...]]]:

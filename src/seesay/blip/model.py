@@ -7,7 +7,7 @@ H heads, d = D / H, V vocabulary, W concept words, K concept tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import isqrt
 
@@ -18,7 +18,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seesay.blip.checkpoint import Checkpoint
-from seesay.blip.config import BACKBONE_WIDTH, IMAGENET_CLASSES, LITE2_STAGES, BlipConfig, TextConfig, VisionConfig
+from seesay.blip.config import (
+    BACKBONE_WIDTH,
+    IMAGENET_CLASSES,
+    LITE2_BLOCKS,
+    PAIRING,
+    READING,
+    SHARING,
+    WRITING,
+    BlipConfig,
+    Lite2Block,
+    TextConfig,
+    VisionConfig,
+)
 from seesay.errors import CapabilityError
 
 KeyValues = tuple[Tensor, Tensor]
@@ -125,8 +137,11 @@ class VisionEmbeddings(nn.Module):
         self.side = config.grid_side
         self.class_embedding = nn.Parameter(torch.zeros(1, 1, width))
         self.position_embedding = nn.Parameter(torch.zeros(1, 1 + config.grid_side**2, width))
+        self.adapted_blocks = config.adapted_blocks
         if config.embedding == "efficientnet_lite2":
             self.backbone = EfficientNetLite2()
+            if config.adapted_blocks:
+                self.adapted = LastBlocks(config.adapted_blocks)
             self.projection = nn.Linear(BACKBONE_WIDTH, width)
         else:
             self.patch_embedding = nn.Conv2d(3, width, config.patch_size, config.patch_size)
@@ -149,9 +164,14 @@ class VisionEmbeddings(nn.Module):
         patches = self.patch_embedding(pixels)  # (B, D, S / patch, S / patch)
         return self.embed(patches.flatten(2).transpose(1, 2), patches.shape[2], patches.shape[3])
 
-    def forward_map(self, features: Tensor) -> Tensor:  # (B, P, 1280) -> (B, 1 + P, D), hybrid
+    def last_map(self, features: Tensor) -> Tensor:
+        """The network's last map as it came, (B, P, 1280), of the map where training enters it, (B, P, channels)."""
+        return self.backbone.last_map(features, self.adapted_blocks) if self.adapted_blocks else features
+
+    def forward_map(self, features: Tensor) -> Tensor:  # (B, P, channels) -> (B, 1 + P, D), hybrid
         side = isqrt(features.shape[1])
-        return self.embed(self.projection(features), side, side)
+        patches = self.adapted(features) if self.adapted_blocks else features
+        return self.embed(self.projection(patches), side, side)
 
 
 class VisionModel(nn.Module):
@@ -169,17 +189,21 @@ class VisionModel(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:  # (B, 3, S, S) -> (B, N, D)
         if self.config.embedding == "efficientnet_lite2":
-            return self.encode_map(self.embeddings.backbone(pixels))
+            return self.encode_map(self.embeddings.backbone(pixels, self.config.adapted_blocks))
         out: Tensor = self.post_layernorm(self.encoder(self.embeddings(pixels)))
         return out
 
     def encode_map(self, features: Tensor) -> Tensor:
-        """The backbone's map (B, P, 1280) becomes features [class, patches, concepts], (B, 1 + P + K, D)."""
+        """The backbone's map (B, P, channels) becomes features [class, patches, concepts], (B, 1 + P + K, D)."""
         states: Tensor = self.post_layernorm(self.encoder(self.embeddings.forward_map(features)))
         if not self.config.concept_tokens:
             return states
-        likeliest = self.concepts.probabilities(features).topk(self.config.concept_tokens, dim=-1)
+        likeliest = self.concept_probabilities(features).topk(self.config.concept_tokens, dim=-1)
         return torch.cat([states, self.concepts(likeliest.indices, likeliest.values)], dim=1)
+
+    def concept_probabilities(self, features: Tensor) -> Tensor:
+        """Probability of each concept word, (B, W), by the classifier over the backbone's map (B, P, channels)."""
+        return self.concepts.probabilities(self.embeddings.last_map(features))
 
 
 # ------------------------------------------------------------- image encoder: the hybrid's network and its concepts
@@ -201,8 +225,9 @@ class SameConv2d(nn.Conv2d):
 class InvertedResidual(nn.Module):
     """MBConv without squeeze-and-excitation (arXiv 1801.04381, section 3.3)."""
 
-    def __init__(self, channels: int, out: int, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(self, block: Lite2Block) -> None:
         super().__init__()
+        channels, out, kernel, stride, expansion = block
         wide = channels * expansion
         self.expand = SameConv2d(channels, wide, 1) if expansion > 1 else None
         self.depthwise = SameConv2d(wide, wide, kernel, stride, groups=wide)
@@ -225,21 +250,46 @@ class EfficientNetLite2(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = SameConv2d(3, 32, 3, 2)
-        self.blocks = nn.ModuleList()
-        channels = 32
-        for repeats, kernel, stride, expansion, out in LITE2_STAGES:
-            for i in range(repeats):
-                self.blocks.append(InvertedResidual(channels, out, kernel, 1 if i else stride, expansion))
-                channels = out
-        self.head = SameConv2d(channels, BACKBONE_WIDTH, 1)
+        self.stem = SameConv2d(3, LITE2_BLOCKS[0].channels, 3, 2)
+        self.blocks = nn.ModuleList(InvertedResidual(block) for block in LITE2_BLOCKS)
+        self.head = SameConv2d(LITE2_BLOCKS[-1].out, BACKBONE_WIDTH, 1)
 
-    def forward(self, pixels: Tensor) -> Tensor:  # (B, 3, S, S) -> (B, ceil(S / 32) ** 2, 1280)
+    def forward(self, pixels: Tensor, before: int = 0) -> Tensor:
+        """(B, 3, S, S) -> (B, ceil(S / 32) ** 2, 1280); or the map before so many of the last blocks."""
         states = F.relu6(self.stem(pixels))
-        for block in self.blocks:
+        for block in self.blocks[: len(self.blocks) - before]:
             states = block(states)
-        out: Tensor = F.relu6(self.head(states)).flatten(2).transpose(1, 2)
-        return out
+        return as_tokens(states if before else F.relu6(self.head(states)))
+
+    def last_map(self, features: Tensor, before: int) -> Tensor:
+        """The rest of the way, from the map before so many of the last blocks: (B, P, channels) -> (B, P, 1280)."""
+        return _through(self.blocks[len(self.blocks) - before :], self.head, features)
+
+
+class LastBlocks(nn.Module):
+    """The last blocks and the head of an EfficientNet-Lite2, which go another way than its own."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(InvertedResidual(block) for block in LITE2_BLOCKS[-count:])
+        self.head = SameConv2d(LITE2_BLOCKS[-1].out, BACKBONE_WIDTH, 1)
+
+    def forward(self, features: Tensor) -> Tensor:  # (B, P, channels) -> (B, P, 1280)
+        return _through(self.blocks, self.head, features)
+
+
+def _through(blocks: Iterable[nn.Module], head: nn.Module, features: Tensor) -> Tensor:
+    """Blocks and the head, from tokens to tokens."""
+    side = isqrt(features.shape[1])
+    states = features.transpose(1, 2).unflatten(2, (side, side))
+    for block in blocks:
+        states = block(states)
+    return as_tokens(F.relu6(head(states)))
+
+
+def as_tokens(states: Tensor) -> Tensor:
+    """A map (B, channels, h, w) as a row of tokens (B, h * w, channels)."""
+    return states.flatten(2).transpose(1, 2)
 
 
 class Concepts(nn.Module):
@@ -549,18 +599,18 @@ class Blip(nn.Module):
         super().__init__()
         self.config = config
         self.vision_model = VisionModel(config)
-        if config.task in ("match", "answer", "pretrain"):
+        if config.task in READING:
             self.text_encoder = TextModel(config.text, dropout)
-        if config.task in ("caption", "pretrain"):
+        if config.task in WRITING:
             self.text_decoder = TextDecoder(config.text, dropout)
         if config.task == "answer":  # its context is question states, as wide as text
             self.text_decoder = TextDecoder(replace(config.text, encoder_hidden_size=config.text.hidden_size), dropout)
-        if config.task in ("match", "pretrain"):
+        if config.task in PAIRING:
             self.vision_proj = nn.Linear(config.vision.hidden_size, config.projection_dim)
             self.text_proj = nn.Linear(config.text.hidden_size, config.projection_dim)
             self.itm_head = nn.Linear(config.text.hidden_size, 2)
         self.apply(_initialise)
-        if config.task == "pretrain":
+        if config.task in SHARING:
             _share_all_but_self_attention(self.text_encoder, self.text_decoder.bert)
 
     # Image side.
@@ -571,19 +621,20 @@ class Blip(nn.Module):
         return out
 
     def backbone_features(self, pixels: Tensor) -> Tensor:
-        """The hybrid's feature map (B, P, 1280) of pixels (B, 3, S, S): what `encode_map` starts from."""
+        """The hybrid's feature map (B, P, channels) of pixels (B, 3, S, S): what `encode_map` starts from."""
         self._need(self.config.vision.embedding == "efficientnet_lite2", "a feature map", "the hybrid image encoder")
-        out: Tensor = self.vision_model.embeddings.backbone(pixels)
+        vision = self.vision_model
+        out: Tensor = vision.embeddings.backbone(pixels, vision.config.adapted_blocks)
         return out
 
     def encode_map(self, features: Tensor) -> Tensor:
-        """Features (B, N, D) of the hybrid's map (B, P, 1280): `encode` without its network."""
+        """Features (B, N, D) of the hybrid's map (B, P, channels): `encode` without the part of its network before."""
         return self.vision_model.encode_map(features)
 
     def concept_probabilities(self, features: Tensor) -> Tensor:
-        """Probability of each concept word, (B, W), by the image network's classifier over its map (B, P, 1280)."""
+        """Probability of each concept word, (B, W), by the image network's classifier, of its map as above."""
         self._need(bool(self.config.vision.concept_words), "concept words", "the built-in model")
-        return self.vision_model.concepts.probabilities(features)
+        return self.vision_model.concept_probabilities(features)
 
     def concept_features(self, ids: Tensor, probabilities: Tensor) -> Tensor:
         """Feature tokens (B, K, D) of concept words: indices and probabilities, both (B, K)."""

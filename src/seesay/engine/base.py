@@ -74,9 +74,13 @@ class Engine(Protocol):
     def session(self, context: Floats, prompt: Ints, beams: int) -> AbstractContextManager[Session]:
         """Open a session over `context` (images, tokens, width) after the tokens of `prompt` (length,), shared by all.
 
-        Cross-attention keys and values are computed here, once per image. The context is image features, or for
-        answers the states of a question. Raises CapabilityError for a model without a decoder.
+        Cross-attention keys and values are computed here, once per image. The context is image features. Raises
+        CapabilityError for a model that does not caption.
         """
+        ...
+
+    def answer_session(self, states: Floats, prompt: Ints, beams: int) -> AbstractContextManager[Session]:
+        """The same over the states of questions as `read` gives them. Raises CapabilityError."""
         ...
 
     def read(self, ids: Ints, mask: Ints, features: Floats) -> Floats:
@@ -132,7 +136,8 @@ def check_texts(ids: Ints, mask: Ints, images: int, longest: int) -> None:
 def cannot(task: str, verb: str) -> CapabilityError:
     """The error of a model that has no head for `verb`."""
     remedies = {
-        "write texts": "Use a captioning or question-answering checkpoint.",
+        "caption": "Use a captioning checkpoint.",
+        "answer": "Use a question-answering checkpoint.",
         "read texts beside a picture": "Use a retrieval or question-answering checkpoint.",
     }
     return CapabilityError(f"A {task!r} model cannot {verb}", remedies.get(verb, "Use a retrieval checkpoint."))

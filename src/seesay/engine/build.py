@@ -19,7 +19,18 @@ from typing import Literal
 
 import numpy as np
 
-from seesay.blip.config import BACKBONE_WIDTH, LITE2_STAGES, BlipConfig, TextConfig, VisionConfig
+from seesay.blip.config import (
+    ANSWERING,
+    BACKBONE_WIDTH,
+    LITE2_BLOCKS,
+    PAIRING,
+    READING,
+    WRITING,
+    BlipConfig,
+    Lite2Block,
+    TextConfig,
+    VisionConfig,
+)
 from seesay.engine.attention import Stored, attend, attend_stored, in_bytes, query_gains, store, store_bytes
 from seesay.engine.base import Floats
 from seesay.engine.graph import CONTRIB, Graph, Value
@@ -47,8 +58,11 @@ def image_graph(graph: Graph, config: BlipConfig, weights: Branch) -> None:
     vision, weights = config.vision, weights.under("vision_model")
     pixels = graph.input("pixels", ("images", 3, vision.image_size, vision.image_size))
     if vision.embedding == "efficientnet_lite2":
-        cells = _efficientnet(graph, pixels, vision.image_size, weights.under("embeddings.backbone"))
-        patches = _linear(graph, cells, weights.under("embeddings.projection"))
+        before = _efficientnet(graph, pixels, vision, weights.under("embeddings.backbone"))
+        cells = _last_map(graph, before, vision, weights.under("embeddings.backbone"))
+        adapted = weights.under("embeddings.adapted")
+        trained = _last_blocks(graph, before, vision, adapted) if vision.adapted_blocks else cells
+        patches = _linear(graph, trained, weights.under("embeddings.projection"))
     else:
         patches = _patches(graph, pixels, vision, weights.under("embeddings.patch_embedding"))
     states = _with_class_token(graph, patches, vision, weights.under("embeddings"))
@@ -64,10 +78,17 @@ def image_graph(graph: Graph, config: BlipConfig, weights: Branch) -> None:
 
 
 def map_graph(graph: Graph, vision: VisionConfig, weights: Branch) -> None:
-    """pixels (B, 3, side, side) -> map (B, cells, 1280): the hybrid's image network alone; training caches its maps."""
+    """pixels (B, 3, side, side) -> map (B, cells, channels): the hybrid's image network as far as training leaves it
+    alone, whose maps are computed once."""
     pixels = graph.input("pixels", ("images", 3, vision.image_size, vision.image_size))
-    cells = _efficientnet(graph, pixels, vision.image_size, weights.under("vision_model.embeddings.backbone"))
-    graph.output(cells, "map", ("images", vision.grid_side**2, BACKBONE_WIDTH))
+    backbone = weights.under("vision_model.embeddings.backbone")
+    states = _efficientnet(graph, pixels, vision, backbone)
+    cells = (
+        _as_tokens(graph, states, vision.map_width)
+        if vision.adapted_blocks
+        else _last_map(graph, states, vision, backbone)
+    )
+    graph.output(cells, "map", ("images", vision.grid_side**2, vision.map_width))
 
 
 def _patches(graph: Graph, pixels: Value, vision: VisionConfig, weights: Branch) -> Value:
@@ -139,25 +160,45 @@ def _queries_keys_values(attention: Branch, norm: Branch, heads: int) -> list[tu
     return [(queries * scaled[:, None], query_bias * scaled), (keys / gains[:, None], None), (values, value_bias)]
 
 
-def _efficientnet(graph: Graph, pixels: Value, side: int, weights: Branch) -> Value:
-    """EfficientNet-Lite2's last feature map, (B, cells, 1280). Its convolutions stay in float32: see `linear`."""
-    states, side = _convolution(graph, pixels, side, weights.under("stem"), stride=2, clip=True)
-    channels, block = weights["stem.weight"].shape[0], 0
-    for repeats, _, stride, expansion, out in LITE2_STAGES:
-        for i in range(repeats):
-            shape = (expansion, 1 if i else stride, i > 0 or (stride == 1 and channels == out))
-            states, side = _inverted_residual(graph, states, side, weights.under(f"blocks.{block}"), *shape)
-            channels, block = out, block + 1
+def _efficientnet(graph: Graph, pixels: Value, vision: VisionConfig, weights: Branch) -> Value:
+    """EfficientNet-Lite2 as far as adapted blocks let it come, (B, channels, side, side), before its head.
+
+    Its convolutions stay in float32: see `linear`.
+    """
+    states, side = _convolution(graph, pixels, vision.image_size, weights.under("stem"), stride=2, clip=True)
+    for i, block in enumerate(LITE2_BLOCKS[: len(LITE2_BLOCKS) - vision.adapted_blocks]):
+        states, side = _inverted_residual(graph, states, side, weights.under(f"blocks.{i}"), block)
+    return states
+
+
+def _last_map(graph: Graph, states: Value, vision: VisionConfig, weights: Branch) -> Value:
+    """The rest of the network's own way, to its last map (B, cells, 1280)."""
+    side, first = vision.grid_side, len(LITE2_BLOCKS) - vision.adapted_blocks
+    for i, block in enumerate(LITE2_BLOCKS[first:], first):
+        states, side = _inverted_residual(graph, states, side, weights.under(f"blocks.{i}"), block)
     states, side = _convolution(graph, states, side, weights.under("head"), clip=True)
-    return graph.op("Transpose", graph.reshape(states, 0, BACKBONE_WIDTH, -1), perm=[0, 2, 1])
+    return _as_tokens(graph, states, BACKBONE_WIDTH)
 
 
-def _inverted_residual(
-    graph: Graph, images: Value, side: int, weights: Branch, expansion: int, stride: int, residual: bool
-) -> tuple[Value, int]:
+def _last_blocks(graph: Graph, states: Value, vision: VisionConfig, weights: Branch) -> Value:
+    """The adapted blocks' way to a map (B, cells, 1280)."""
+    side = vision.grid_side
+    for i, block in enumerate(LITE2_BLOCKS[-vision.adapted_blocks :]):
+        states, side = _inverted_residual(graph, states, side, weights.under(f"blocks.{i}"), block)
+    states, side = _convolution(graph, states, side, weights.under("head"), clip=True)
+    return _as_tokens(graph, states, BACKBONE_WIDTH)
+
+
+def _as_tokens(graph: Graph, states: Value, channels: int) -> Value:
+    """(B, channels, side, side) to (B, cells, channels)."""
+    return graph.op("Transpose", graph.reshape(states, 0, channels, -1), perm=[0, 2, 1])
+
+
+def _inverted_residual(graph: Graph, images: Value, side: int, weights: Branch, block: Lite2Block) -> tuple[Value, int]:
     """MBConv without squeeze-and-excitation: widen, convolve each channel, narrow."""
-    states = images
-    if expansion > 1:
+    states, stride = images, block.stride
+    residual = stride == 1 and block.channels == block.out
+    if block.expansion > 1:
         states, side = _convolution(graph, states, side, weights.under("expand"), clip=True)
     states, side = _convolution(
         graph, states, side, weights.under("depthwise"), stride=stride, depthwise=True, clip=True
@@ -388,7 +429,7 @@ def reader_graph(graph: Graph, config: BlipConfig, weights: Branch) -> None:
     """The image-grounded encoder, of R = B * k texts: ids (R, T), positions (T,), mask (R, 1, T, T) added to scores,
     context.* of B images -> states (R, T, D), and match (R, 2), logits of [no match, match], where it has that head."""
     states = _encoded_text(graph, config.text, weights.under("text_encoder"), config.vision.tokens)
-    if config.task in ("match", "pretrain"):
+    if config.task in PAIRING:
         graph.output(_float_linear(graph, _first(graph, states), weights.under("itm_head")), "match", ("rows", 2))
     graph.output(states, "states", ("rows", "tokens", config.text.hidden_size))
 
@@ -448,22 +489,22 @@ def write_graphs(
     encoder, decoder = weights.under("text_encoder"), weights.under("text_decoder")
     seen = config.vision.tokens
     writers: dict[str, Callable[[Graph], None]] = {"image": lambda graph: image_graph(graph, config, weights)}
-    if config.task in ("caption", "pretrain"):
+    if config.task in WRITING:
         writers["context"] = lambda graph: context_graph(graph, text, seen, decoder.under("bert"), image_norm)
         writers["decoder"] = lambda graph: decoder_graph(graph, text, seen, decoder)
-    if config.task in ("match", "answer", "pretrain"):
+    if config.task in READING:
         writers["reader_context"] = lambda graph: context_graph(graph, text, seen, encoder, image_norm)
         writers["reader"] = lambda graph: reader_graph(graph, config, weights)
-    if config.task in ("match", "pretrain"):
+    if config.task in PAIRING:
         writers["text_embedding"] = lambda graph: text_embedding_graph(graph, config, weights)
         writers["image_embedding"] = lambda graph: image_embedding_graph(graph, config, weights)
-    if config.task == "answer":  # its context is question states
+    if config.task in ANSWERING:  # answers are written from question states
         answer = replace(text, encoder_hidden_size=text.hidden_size)
         last = f"encoder.layer.{text.num_hidden_layers - 1}.output" if text.num_hidden_layers else "embeddings"
         norm = encoder.under(f"{last}.LayerNorm")
         bert, asked = decoder.under("bert"), QUESTION_TOKENS
-        writers["context"] = lambda graph: context_graph(graph, answer, asked, bert, norm)
-        writers["decoder"] = lambda graph: decoder_graph(graph, answer, asked, decoder)
+        writers["answer_context"] = lambda graph: context_graph(graph, answer, asked, bert, norm)
+        writers["answer_decoder"] = lambda graph: decoder_graph(graph, answer, asked, decoder)
     for name, write in writers.items():
         with Graph(folder, name, precision, weight_bits) as graph:
             write(graph)

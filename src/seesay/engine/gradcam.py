@@ -18,7 +18,7 @@ from math import erf, pi, sqrt
 
 import numpy as np
 
-from seesay.blip.config import BlipConfig, TextConfig
+from seesay.blip.config import PAIRING, WRITING, BlipConfig, TextConfig
 from seesay.engine.base import Floats, Ints, cannot, check_length
 
 Back = Callable[[Floats], Floats]
@@ -51,7 +51,7 @@ def matching(config: BlipConfig, weights: Weights, ids: Ints, features: Floats) 
 
     ids: (T,), [ENC] first; features: (N, the image encoder's width). Raises CapabilityError without that head.
     """
-    if config.task not in ("match", "pretrain"):
+    if config.task not in PAIRING:
         raise cannot(config.task, "match pictures and texts")
     head, bias = weights["itm_head.weight"], weights["itm_head.bias"]
     states, finish = _read(weights, "text_encoder", config.text, ids, features, causal=False)
@@ -67,8 +67,8 @@ def captioning(config: BlipConfig, weights: Weights, ids: Ints, features: Floats
     ids: (T,), the start token first; row t of the maps belongs to the token that follows ids[t]. Raises CapabilityError
     for a model that does not caption.
     """
-    if config.task not in ("caption", "pretrain"):
-        raise cannot(config.task, "write texts")
+    if config.task not in WRITING:
+        raise cannot(config.task, "caption")
     states, finish = _read(weights, "text_decoder.bert", config.text, ids, features, causal=True)
     words = weights["text_decoder.bert.embeddings.word_embeddings.weight"]
     head = _Branch(weights, "text_decoder.cls.predictions.")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seesay.blip.config import VisionConfig
 from seesay.engine.base import Floats, check_pixels
@@ -14,6 +16,9 @@ from seesay.engine.build import Branch, map_graph
 from seesay.engine.graph import Graph
 from seesay.engine.onnx import open_graph
 from seesay.engine.threads import physical_cores
+
+MAP_SCALE = 255 / 6
+"""The network's last map ends in ReLU6, so eight bits hold it: value * MAP_SCALE, rounded."""
 
 
 class MapEncoder:
@@ -28,7 +33,26 @@ class MapEncoder:
             self._session = open_graph(Path(folder) / "map.onnx", threads or physical_cores())
 
     def __call__(self, pixels: Floats) -> Floats:
-        """pixels (images, 3, side, side), normalised, to maps (images, cells, 1280), values 0 to 6 (ReLU6)."""
+        """pixels (images, 3, side, side), normalised, to maps (images, cells, channels); see `map_graph`."""
         check_pixels(pixels, self.side)
         found: Floats = self._session.run(["map"], {"pixels": np.asarray(pixels, np.float32)})[0]
         return found
+
+
+def stored_as(vision: VisionConfig) -> np.dtype[Any]:
+    """How maps are kept on disk: the last one in eight bits, one within the network, which has no bounds, in half
+    precision."""
+    return np.dtype(np.float16 if vision.adapted_blocks else np.uint8)
+
+
+def stored(maps: Floats, kind: np.dtype[Any]) -> NDArray[Any]:
+    """Maps as they are kept."""
+    return np.rint(maps * MAP_SCALE).astype(np.uint8) if kind == np.uint8 else maps.astype(kind)
+
+
+def restored(maps: NDArray[Any]) -> Floats:
+    """Maps as they were made, nearly."""
+    found: Floats = maps.astype(np.float32)
+    if maps.dtype == np.uint8:
+        found /= MAP_SCALE
+    return found

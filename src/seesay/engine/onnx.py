@@ -17,7 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from seesay.blip.checkpoint import Checkpoint
-from seesay.blip.config import Task
+from seesay.blip.config import PAIRING, Task
 from seesay.engine.base import (
     Encoded,
     Floats,
@@ -39,7 +39,8 @@ _FIRST_GRAPHS: Mapping[Task, tuple[str, ...]] = {  # those that every use needs;
     "caption": ("image", "context", "decoder"),
     "pretrain": ("image", "context", "decoder"),
     "match": ("image",),
-    "answer": ("image", "reader_context", "reader", "context", "decoder"),
+    "answer": ("image", "reader_context", "reader", "answer_context", "answer_decoder"),
+    "full": ("image", "context", "decoder"),
 }
 
 
@@ -101,11 +102,27 @@ class OnnxEngine:
 
     @contextmanager
     def session(self, context: Floats, prompt: Ints, beams: int) -> Iterator[OnnxSession]:
-        """See `engine.base.Engine.session`. Raises CapabilityError for a model without a decoder."""
-        context_graph, decoder = self._graph("context"), self._graph("decoder")
-        text, width = self.config.text, context_graph.get_inputs()[0].shape[2]
-        check_session(context, width, prompt, beams, text.max_position_embeddings)
-        yield OnnxSession(context_graph, decoder, context, prompt, beams, text.max_position_embeddings)
+        """See `engine.base.Engine.session`. Raises CapabilityError for a model that does not caption."""
+        graphs = self._graph("context", "caption"), self._graph("decoder", "caption")
+        yield self._session(*graphs, context, prompt, beams)
+
+    @contextmanager
+    def answer_session(self, states: Floats, prompt: Ints, beams: int) -> Iterator[OnnxSession]:
+        """See `engine.base.Engine.answer_session`. Raises CapabilityError for a model that does not answer."""
+        graphs = self._graph("answer_context", "answer"), self._graph("answer_decoder", "answer")
+        yield self._session(*graphs, states, prompt, beams)
+
+    def _session(
+        self,
+        context_graph: onnxruntime.InferenceSession,
+        decoder: onnxruntime.InferenceSession,
+        context: Floats,
+        prompt: Ints,
+        beams: int,
+    ) -> OnnxSession:
+        width, longest = context_graph.get_inputs()[0].shape[2], self.config.text.max_position_embeddings
+        check_session(context, width, prompt, beams, longest)
+        return OnnxSession(context_graph, decoder, context, prompt, beams, longest)
 
     def read(self, ids: Ints, mask: Ints, features: Floats) -> Floats:
         """See `engine.base.Engine.read`."""
@@ -114,7 +131,7 @@ class OnnxEngine:
 
     def match(self, ids: Ints, mask: Ints, features: Floats) -> Floats:
         """See `engine.base.Engine.match`."""
-        if self.config.task not in ("match", "pretrain"):
+        if self.config.task not in PAIRING:
             raise cannot(self.config.task, "match pictures and texts")
         (logits,) = self._read(ids, mask, features, "match")
         return logits
@@ -143,7 +160,7 @@ class OnnxEngine:
         found: list[Floats] = self._graph("reader", "read texts beside a picture").run(list(wanted), fed)
         return found
 
-    def _graph(self, name: str, verb: str = "write texts") -> onnxruntime.InferenceSession:
+    def _graph(self, name: str, verb: str = "see") -> onnxruntime.InferenceSession:
         """Raises CapabilityError where the model has none of that name and so cannot do `verb`."""
         if name not in self._opened:
             if not (self._folder / f"{name}.onnx").exists():

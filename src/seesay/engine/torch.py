@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seesay.blip.checkpoint import Checkpoint
+from seesay.blip.config import ANSWERING, WRITING
 from seesay.blip.model import Blip, Cache, KeyValues
 from seesay.engine.base import (
     Encoded,
@@ -73,12 +74,22 @@ class TorchEngine:
 
     @contextmanager
     def session(self, context: Floats, prompt: Ints, beams: int) -> Iterator[TorchSession]:
-        """See `engine.base.Engine.session`. Raises CapabilityError for a model without a decoder."""
-        if not hasattr(self._model, "text_decoder"):
-            raise cannot(self.config.task, "write texts")
+        """See `engine.base.Engine.session`. Raises CapabilityError for a model that does not caption."""
+        if self.config.task not in WRITING:
+            raise cannot(self.config.task, "caption")
+        yield self._session(context, prompt, beams)
+
+    @contextmanager
+    def answer_session(self, states: Floats, prompt: Ints, beams: int) -> Iterator[TorchSession]:
+        """See `engine.base.Engine.answer_session`. Raises CapabilityError for a model that does not answer."""
+        if self.config.task not in ANSWERING:
+            raise cannot(self.config.task, "answer")
+        yield self._session(states, prompt, beams)
+
+    def _session(self, context: Floats, prompt: Ints, beams: int) -> TorchSession:
         text = self._model.text_decoder.bert.config
         check_session(context, text.encoder_hidden_size, prompt, beams, text.max_position_embeddings)
-        yield TorchSession(self._model, self._tensor(context), torch.tensor(prompt), beams)
+        return TorchSession(self._model, self._tensor(context), torch.tensor(prompt), beams)
 
     @torch.inference_mode()
     def read(self, ids: Ints, mask: Ints, features: Floats) -> Floats:

@@ -19,10 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seesay.blip.config import TextConfig
+from seesay.engine.maps import restored
 from seesay.errors import UsageError
-
-MAP_SCALE = 255 / 6
-"""Maps end in ReLU6, so eight bits hold them: value * MAP_SCALE, rounded."""
 
 Part = tuple[int, int]
 """(i, n): the i-th of n equal parts of a batch."""
@@ -119,7 +117,7 @@ class Photos:
         """Maps of these photographs, (B, P, 1280): all in one view, or each in its own."""
         picks = [views] * len(names) if isinstance(views, int) else views
         stored = np.stack([self.views[view][self.rows[name]] for view, name in zip(picks, names, strict=True)])
-        return torch.from_numpy(stored).float().div_(MAP_SCALE)
+        return torch.from_numpy(restored(stored))
 
     def batches(
         self, images: int, per_image: int, config: TextConfig, start: int = 0, part: Part = WHOLE

@@ -1,6 +1,7 @@
-"""Feature maps of the photographs, computed once and kept in eight bits: training never runs the image network again.
+"""Feature maps of the photographs, computed once: training never runs the image network again, or its end alone.
 
-A view is a file `view<k>.npy` (photographs, P, 1280), P * 1280 bytes a photograph (104 kB). View 0 is the photograph as
+A view is a file `view<k>.npy` (photographs, P, channels) of what `VisionConfig.map_width` says: the last map in eight
+bits (104 kB a photograph), or what the adapted blocks start from in half precision (34 kB). View 0 is the photograph as
 inference sees it, view 1 its mirror image, each further one a crop with changed colours, mirrored if k is odd. Which
 crop depends on the view and the photograph's place alone, so a view that was interrupted is made again as it was.
 """
@@ -17,11 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seesay.blip.config import BACKBONE_WIDTH, BlipConfig
-from seesay.engine.maps import MapEncoder
+from seesay.blip.config import BlipConfig
+from seesay.engine.maps import MapEncoder, stored, stored_as
 from seesay.errors import ImageError, UsageError
 from seesay.images import open_image, to_pixels
-from seesay.training.batches import MAP_SCALE
 from seesay.training.start import image_weights
 
 if TYPE_CHECKING:
@@ -42,7 +42,10 @@ def write_views(folder: Path, images: Sequence[Path], count: int, config: BlipCo
     unreadable = folder / "unreadable.json"
     encoder = None
     missing = [view for view in range(count) if not (folder / f"view{view}.npy").exists()]
-    check_space(folder, len(missing) * len(images) * config.vision.grid_side**2 * BACKBONE_WIDTH)
+    cells = config.vision.grid_side**2
+    check_space(
+        folder, len(missing) * len(images) * cells * config.vision.map_width * stored_as(config.vision).itemsize
+    )
     for view in missing:
         path = folder / f"view{view}.npy"
         encoder = encoder or MapEncoder(config.vision, {name: w.numpy() for name, w in image_weights().items()})
@@ -66,8 +69,8 @@ def check_space(folder: Path, needed: int) -> None:
 
 def _write_view(path: Path, images: Sequence[Path], view: int, config: BlipConfig, encoder: MapEncoder) -> list[int]:
     """Write one view to its partial file; the places of images that cannot be read."""
-    cells = config.vision.grid_side**2
-    maps = np.lib.format.open_memmap(_partial(path), "w+", np.uint8, (len(images), cells, BACKBONE_WIDTH))
+    vision, kind = config.vision, stored_as(config.vision)
+    maps = np.lib.format.open_memmap(_partial(path), "w+", kind, (len(images), vision.grid_side**2, vision.map_width))
     broken = []
     for start in range(0, len(images), BATCH):
         pixels = {}
@@ -79,7 +82,7 @@ def _write_view(path: Path, images: Sequence[Path], view: int, config: BlipConfi
                 if view == 0:
                     log.warning("left out: %s: %s", images[place], error)
         if pixels:
-            maps[list(pixels)] = np.rint(encoder(np.concatenate(list(pixels.values()))) * MAP_SCALE).astype(np.uint8)
+            maps[list(pixels)] = stored(encoder(np.concatenate(list(pixels.values()))), kind)
     maps.flush()
     return broken
 

@@ -1,6 +1,6 @@
 """The image side of a batch: pixels made anew each time, or what a frozen image side made of them, computed once.
 
-What is kept is, for the hybrid, its network's maps in eight bits (`maps.MAP_SCALE`), for a plain ViT its features in
+What is kept is, for the hybrid, its network's maps in eight bits (`engine.maps`), for a plain ViT its features in
 half precision, in several views: view 0 is the picture as inference sees it, the others are augmented.
 """
 
@@ -22,13 +22,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seesay.blip.config import BACKBONE_WIDTH, BlipConfig
+from seesay.blip.config import BlipConfig
 from seesay.blip.model import Blip
-from seesay.engine.maps import MapEncoder
+from seesay.engine.maps import MapEncoder, restored, stored, stored_as
 from seesay.errors import ImageError
 from seesay.images import open_image, to_pixels
 from seesay.training.augment import augmented
-from seesay.training.batches import MAP_SCALE, Part, batches_in_epoch, part_of
+from seesay.training.batches import Part, batches_in_epoch, part_of
 from seesay.training.lora import merged
 from seesay.training.maps import check_space
 from seesay.training.samples import Sample
@@ -48,7 +48,7 @@ class Pictures(Protocol):
 
 
 def see(model: Blip, images: Tensor) -> Tensor:
-    """Features (B, N, D) of what pictures load: pixels (B, 3, S, S), maps (B, P, 1280), or features themselves."""
+    """Features (B, N, D) of what pictures load: pixels (B, 3, S, S), maps (B, P, channels), or features themselves."""
     if images.ndim == 4:
         return model.encode(images)
     return model.encode_map(images) if model.config.vision.embedding == "efficientnet_lite2" else images
@@ -92,11 +92,10 @@ class Kept:
         self.views = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("view*.npy"))]
 
     def load(self, places: Sequence[int], seeds: Sequence[int] | None) -> Tensor:
-        """(B, P, 1280) maps, or (B, N, D) features."""
+        """(B, P, channels) maps, or (B, N, D) features."""
         views = [0] * len(places) if seeds is None else [seed % len(self.views) for seed in seeds]
         rows = np.stack([self.views[view][place] for view, place in zip(views, places, strict=True)])
-        found = torch.from_numpy(rows).float()
-        return found.div_(MAP_SCALE) if rows.dtype == np.uint8 else found
+        return torch.from_numpy(restored(rows))
 
 
 def keep(folder: Path, model: Blip, pictures: Pixels, views: int) -> list[int]:
@@ -107,8 +106,8 @@ def keep(folder: Path, model: Blip, pictures: Pixels, views: int) -> list[int]:
     folder.mkdir(parents=True, exist_ok=True)
     vision, images = model.config.vision, len(pictures.samples)
     hybrid = vision.embedding == "efficientnet_lite2"
-    shape = (images, vision.grid_side**2, BACKBONE_WIDTH) if hybrid else (images, vision.tokens, vision.hidden_size)
-    kind = np.dtype(np.uint8 if hybrid else np.float16)
+    shape = (images, vision.grid_side**2, vision.map_width) if hybrid else (images, vision.tokens, vision.hidden_size)
+    kind = stored_as(vision) if hybrid else np.dtype(np.float16)
     missing = [view for view in range(views) if not (folder / f"view{view}.npy").exists()]
     check_space(folder, len(missing) * int(np.prod(shape)) * kind.itemsize)
     encode = _encoder(model) if missing else None
@@ -133,8 +132,8 @@ def _encoder(model: Blip) -> Encode:
     """Pixels (images, 3, S, S) to what is kept of them."""
     if model.config.vision.embedding == "efficientnet_lite2":
         weights = {name: value.cpu().float().numpy() for name, value in merged(model).items() if "backbone" in name}
-        network = MapEncoder(model.config.vision, weights)
-        return lambda pixels: np.rint(network(pixels) * MAP_SCALE).astype(np.uint8)
+        network, kind = MapEncoder(model.config.vision, weights), stored_as(model.config.vision)
+        return lambda pixels: stored(network(pixels), kind)
     device = next(model.parameters()).device
 
     @torch.no_grad()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from seesay.blip.config import PAIRING, WRITING
 from seesay.blip.model import Blip, KeyValues
 from seesay.errors import CapabilityError
 from seesay.training.batches import Rows
@@ -87,7 +88,7 @@ class PairLoss(nn.Module):
         own = Vectors(towers.image(features), towers.text(texts))
         contrastive = self.contrast.loss(own, target, batch.ids, batch.owners, alpha, self.processes)
         matching, accuracy, context = self._match(batch, features, own.detached(), draws)
-        language, share = self._write(batch, features, context) if self.model.config.task == "pretrain" else (None, 1.0)
+        language, share = self._write(batch, features, context) if self.model.config.task in WRITING else (None, 1.0)
         alike = mean_similarity(own.image), mean_similarity(own.text)
         return PairLosses(contrastive, matching, language, share, accuracy, *alike)
 
@@ -146,7 +147,7 @@ class PairObjective:
 
         The defaults are the paper's. hide: see `left_to_see`, for a model with concepts.
         """
-        if model.config.task not in ("match", "pretrain"):
+        if model.config.task not in PAIRING:
             raise CapabilityError(f"A {model.config.task!r} model has no heads for pairs", "Start a 'pretrain' model.")
         self.contrast = Contrast(model, queue, momentum)
         self.loss = PairLoss(model, self.contrast, opening, processes, smoothing, hide)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seesay.blip.config import LITE2_STAGES, BlipConfig
+from seesay.blip.config import LITE2_BLOCKS, BlipConfig
 from seesay.blip.model import Blip, TextSelfAttention
 from seesay.blip.model import Concepts as ConceptTokens
 from seesay.errors import MissingExtra, UsageError
@@ -102,7 +102,7 @@ def image_weights() -> dict[str, Tensor]:
         "vision_model.concepts.classifier.weight": source["_fc.weight"],
         "vision_model.concepts.classifier.bias": source["_fc.bias"],
     }
-    for i in range(sum(repeats for repeats, *_ in LITE2_STAGES)):
+    for i in range(len(LITE2_BLOCKS)):
         for conv, norm, name in BLOCK_LAYERS if i else BLOCK_LAYERS[1:]:  # the first block does not expand
             weights |= _folded(source, f"_blocks.{i}.{conv}", f"_blocks.{i}.{norm}", f"{backbone}.blocks.{i}.{name}")
     return weights
