@@ -51,6 +51,9 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "lavis": BASE
     | {"settings", "models", "loading", "tokenizer", "images", "blip", "engine", "texts", "asking", "describe"}
     | {"decoding", "backends"},
+    "server": BASE
+    | {"records", "settings", "images", "asking", "decoding", "describe", "loading", "library", "explaining"}
+    | {"instructing", "chatting", "backends"},
     "training": BASE
     | {"records", "tokenizer", "images", "data", "blip", "engine", "decoding", "describe", "evaluation"},
 }
@@ -75,6 +78,11 @@ HOMES = {  # heavy library -> where it may be imported, at the top of a file or 
     "rapidocr": {"ocr.py"},
     "av": {"videos.py"},
     "click": {"cli/"},
+    "fastapi": {"server/"},
+    "starlette": {"server/"},
+    "uvicorn": {"server/", "cli/serve.py", "cli/mcp.py"},
+    "prometheus_client": {"server/"},
+    "mcp": {"server/"},
     "ray": {"bootstrapping/cluster.py"},
     "rich": set(),
 }

@@ -19,6 +19,7 @@ from seesay.errors import SeesayError, UsageError
 COMMANDS = (
     *("caption", "describe", "ask", "chat", "match", "classify", "explain", "read", "moderate", "video", "capfilt"),
     *("index", "search", "duplicates", "albums", "write", "undo"),
+    *("serve",),
     *("batch", "models", "doctor", "evaluate", "bench", "train", "completion"),
 )
 

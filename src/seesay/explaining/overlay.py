@@ -65,7 +65,7 @@ def to_html(explanation: Explanation, picture: Image) -> str:
     )
     labels = " ".join(_choice(n, word) for n, word in enumerate(words))
     heats = "".join(
-        f'<img class="heat h{n}" alt="" src="{_png(_overlay(word.heat, word.heat.shape[::-1]))}">'
+        f'<img class="heat h{n}" alt="" src="{_png(overlay(word.heat, word.heat.shape[::-1]))}">'
         for n, word in enumerate(words)
     )
     rules = "".join(
@@ -143,10 +143,10 @@ def _heated(picture: Image, heat: Floats) -> Image:
     from PIL import Image
 
     warm = picture.convert("RGBA")
-    return Image.alpha_composite(warm, _overlay(heat, picture.size)).convert("RGB")
+    return Image.alpha_composite(warm, overlay(heat, picture.size)).convert("RGB")
 
 
-def _overlay(heat: Floats, size: tuple[int, int]) -> Image:
+def overlay(heat: Floats, size: tuple[int, int]) -> Image:
     """Heat as colours, RGBA, the hotter the less transparent."""
     from PIL import Image
 

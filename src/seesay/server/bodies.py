@@ -1,0 +1,63 @@
+"""Requests that bring a picture: as JSON with the picture in it, or the picture itself with the rest in the address."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class Asked(BaseModel):
+    """A request; a name that it does not know is refused, since nobody writes it to be passed over."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = Field(None, description="Which of the server's models (GET /v1/models); the first by default.")
+
+
+class AskedOfPicture(Asked):
+    """A request about a picture."""
+
+    image: str | bytes = Field(
+        description="A data: URI, or base64; an http(s) address where the operator allowed its host."
+    )
+
+
+def read(kind: type[Body]) -> Callable[[Request], Awaitable[Body]]:
+    """A dependency that reads a request: JSON, or bytes of a picture (Content-Type image/...) with a query."""
+
+    async def reader(request: Request) -> Body:
+        body = await request.body()
+        try:
+            if is_picture(request.headers.get("content-type", "")):
+                query: dict[str, Any] = {name: values_of(request, name, kind) for name in request.query_params}
+                return kind.model_validate({**query, "image": body})
+            return kind.model_validate_json(body)
+        except ValidationError as error:
+            raise RequestValidationError(error.errors(include_context=False, include_input=False)) from error
+
+    return reader
+
+
+def is_picture(content_type: str) -> bool:
+    return content_type.lower().startswith(("image/", "application/octet-stream"))
+
+
+def values_of(request: Request, name: str, kind: type[BaseModel]) -> str | list[str]:
+    """A parameter of the query: a list where the request's field is one, however often it stands there."""
+    values = request.query_params.getlist(name)
+    field = kind.model_fields.get(name)
+    return values if field is not None and "list" in str(field.annotation) else values[-1]
+
+
+def described(kind: type[BaseModel], *, picture: bool = True) -> dict[str, Any]:
+    """For OpenAPI: what `read` reads."""
+    content: dict[str, Any] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}
+    if picture:
+        content["image/*"] = {"schema": {"type": "string", "format": "binary"}}
+    return {"requestBody": {"required": True, "content": content}}
