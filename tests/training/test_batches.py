@@ -10,8 +10,8 @@ import pytest
 import torch
 from tiny_training import CLASSES_OF_WORDS, CONFIG, NAMES, PHOTO_CAPTIONS
 
-from seesay.errors import UsageError
 from seesay.engine.maps import MAP_SCALE
+from seesay.errors import UsageError
 from seesay.training.batches import Captions, Photos, Rows
 
 TEXT = CONFIG.text

@@ -14,9 +14,9 @@ from tiny_training import pictures
 
 from seesay.blip.config import BlipConfig
 from seesay.blip.model import Blip
+from seesay.engine.maps import MAP_SCALE
 from seesay.errors import UsageError
 from seesay.images import to_pixels
-from seesay.engine.maps import MAP_SCALE
 from seesay.training.maps import view_pixels, write_views
 from seesay.training.start import image_weights
 

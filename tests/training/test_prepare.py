@@ -16,7 +16,7 @@ from seesay.training.prepare import Prepared, clean, prepare, small_vocabulary
 from seesay.training.recipe import DataRecipe
 
 CONCEPTS = read_concepts(RECIPES / "concepts.json")
-RECIPE_OF_DATA = RECIPE.data
+RECIPE_OF_DATA, MODEL = RECIPE.data, RECIPE.model
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def no_maps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def prepared(data_folder: Path, tmp_path: Path) -> Prepared:
-    return prepare(RECIPE_OF_DATA, CONCEPTS, data_folder, tmp_path / "made")
+    return prepare(RECIPE_OF_DATA, MODEL, CONCEPTS, data_folder, tmp_path / "made")
 
 
 def test_every_photograph_has_its_role(prepared: Prepared) -> None:
@@ -52,7 +52,7 @@ def test_a_row_that_is_missing_moves_no_other_to_the_other_half(data_folder: Pat
     copy = tmp_path / "data"
     shutil.copytree(data_folder, copy)
     (copy / "imagenet_sample" / "images" / "n02123159.jpg").unlink()
-    again = prepare(RECIPE_OF_DATA, CONCEPTS, copy, tmp_path / "made")
+    again = prepare(RECIPE_OF_DATA, MODEL, CONCEPTS, copy, tmp_path / "made")
     assert again.having("naming") == ["imagenet_sample/n02124075.jpg"]
 
 
@@ -70,7 +70,7 @@ def test_what_people_describe_often_gets_no_composed_captions(
     data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preparing, "COMMON", 2)  # more captions of photographs than that name a cat
-    captions = prepare(RECIPE_OF_DATA, CONCEPTS, data_folder, tmp_path / "made").captions
+    captions = prepare(RECIPE_OF_DATA, MODEL, CONCEPTS, data_folder, tmp_path / "made").captions
     assert "imagenet_sample/n02123159.jpg" not in captions
 
 
@@ -118,7 +118,7 @@ def test_cleaning(caption: str, cleaned: str) -> None:
 
 def test_long_captions_go_unless_there_is_no_other(data_folder: Path, tmp_path: Path) -> None:
     short = DataRecipe(views=1, least_count=1, longest_caption=4)
-    made = prepare(short, CONCEPTS, data_folder, tmp_path / "made")
+    made = prepare(short, MODEL, CONCEPTS, data_folder, tmp_path / "made")
     read = {name: [made.tokenizer.decode(one) for one in each] for name, each in made.captions.items()}
     assert read["flickr8k/rocket.jpg"] == ["a rocket stands at night"]  # five tokens: none is shorter
     assert read["flickr8k/coffee.jpg"] == ["coffee in a cup"]
@@ -126,14 +126,14 @@ def test_long_captions_go_unless_there_is_no_other(data_folder: Path, tmp_path: 
 
 def test_what_was_made_is_not_made_again_nor_mixed(data_folder: Path, tmp_path: Path, prepared: Prepared) -> None:
     stamp = (tmp_path / "made" / "data.json").stat().st_mtime_ns
-    again = prepare(RECIPE_OF_DATA, CONCEPTS, data_folder, tmp_path / "made")
+    again = prepare(RECIPE_OF_DATA, MODEL, CONCEPTS, data_folder, tmp_path / "made")
     assert again == prepared
     assert (tmp_path / "made" / "data.json").stat().st_mtime_ns == stamp
     with pytest.raises(UsageError, match="made from other data or by another recipe"):
-        prepare(DataRecipe(views=3, least_count=2), CONCEPTS, data_folder, tmp_path / "made")
+        prepare(DataRecipe(views=3, least_count=2), MODEL, CONCEPTS, data_folder, tmp_path / "made")
     other = Concepts({**CONCEPTS.classes, "n02123159": ("kitten",)}, {}, {}, {}, {})
     with pytest.raises(UsageError, match="made from other data or by another recipe"):
-        prepare(RECIPE_OF_DATA, other, data_folder, tmp_path / "made")
+        prepare(RECIPE_OF_DATA, MODEL, other, data_folder, tmp_path / "made")
 
 
 @pytest.mark.parametrize("part", ["flickr8k/captions.txt", "coco/images", "caltech101", "imagenet_sample", "text"])
@@ -143,4 +143,4 @@ def test_a_part_that_is_missing_is_named(data_folder: Path, tmp_path: Path, part
     missing = copy / part
     shutil.rmtree(missing) if missing.is_dir() else missing.unlink()
     with pytest.raises(DataError, match=part.split("/")[0]):
-        prepare(RECIPE_OF_DATA, CONCEPTS, copy, tmp_path / "made")
+        prepare(RECIPE_OF_DATA, MODEL, CONCEPTS, copy, tmp_path / "made")

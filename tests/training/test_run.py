@@ -33,12 +33,16 @@ def output(data_folder: Path, tmp_path_factory: pytest.TempPathFactory, seen: li
     return folder
 
 
-def test_the_model_captions(output: Path, tmp_path: Path) -> None:
+def test_the_model_does_everything(output: Path, tmp_path: Path) -> None:
     model = seesay.load(output / "model", cache=tmp_path, precision="fp32", threads=1)
-    caption = model.caption(pictures()["cat"], max_new_tokens=8)
+    seen = model.see(pictures()["cat"])
+    caption = model.caption(seen, max_new_tokens=8)
     assert caption.text
     assert caption.score < 0
     assert model.checkpoint.config.vision.concept_words
+    assert 0 < model.match(seen, "a cat looks at the camera").probability < 1
+    assert model.embed_image(seen).vector.shape == model.embed_text("a cat").vector.shape
+    assert model.ask(seen, "what is it?", answers=("a cat", "a dog")).text in ("a cat", "a dog")
 
 
 def test_the_image_network_is_the_one_it_started_from(output: Path) -> None:
@@ -48,19 +52,24 @@ def test_the_image_network_is_the_one_it_started_from(output: Path) -> None:
     for name, weight in image_weights().items():
         scale = weight.abs().max().item()
         assert abs(checkpoint.weights[name] - weight.numpy()).max() <= scale / 127, name
+    own, adapted = (f"vision_model.embeddings.{name}.head.weight" for name in ("backbone", "adapted"))
+    assert 0 < abs(checkpoint.weights[own] - checkpoint.weights[adapted]).max() < 0.1
 
 
 def test_stages_leave_logs_and_scores(output: Path, seen: list[Status]) -> None:
     assert [(status.stage, status.step) for status in seen] == [
         *(("language", step) for step in range(1, 7)),
+        *(("joint", step) for step in range(1, 9)),
         *(("self_critical", step) for step in range(1, 3)),
     ]
     lines = [json.loads(line) for line in (output / "language" / "log.jsonl").read_text().splitlines()]
     assert {name for line in lines for name in line} >= {"photos", "objects", "texts", "cider", "naming"}
     losses = [line[name] for line in lines for name in ("photos", "objects", "texts") if name in line]
     assert losses[-1] < losses[0]
+    joint = [json.loads(line) for line in (output / "joint" / "log.jsonl").read_text().splitlines()]
+    assert {name for line in joint for name in line} >= {"itc", "itm", "lm", "objects", "texts", "answers", "overall"}
     scores = json.loads((output / "scores.json").read_text())
-    assert set(scores) == {"cider", "bleu4", "naming"}
+    assert set(scores) == {"cider", "bleu4", "naming", "image_to_text_1", "text_to_image_1"}
 
 
 def test_what_is_done_is_not_done_again(output: Path, data_folder: Path, seen: list[Status]) -> None:

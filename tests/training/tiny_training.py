@@ -16,6 +16,7 @@ from seesay.blip.config import BlipConfig, TextConfig, VisionConfig
 from seesay.blip.model import Blip
 from seesay.training.recipe import (
     DataRecipe,
+    JointStage,
     LanguageStage,
     Mixture,
     ModelRecipe,
@@ -155,11 +156,21 @@ def write_labelled(root: Path) -> None:
     (folder / "labels.tsv").write_text("".join(rows), encoding="utf-8")
 
 
+def write_questions(folder: Path) -> None:
+    """Of the coffee, in DAQUAR's form: pictures go without their suffix, several things are one answer."""
+    (folder / "images").mkdir(parents=True)
+    pictures()["coffee"].save(folder / "images" / "image1.jpg")
+    rows = ["question,answer,image_id", "what is on the saucer,cup_of_coffee,image1"]
+    rows.append('what is on the table,"cup, spoon",image1')
+    (folder / "qa_train.csv").write_text("\n".join(rows), encoding="utf-8")
+
+
 def write_data(root: Path) -> None:
     """A folder in the layout that `prepare` reads."""
     write_flickr(root / "flickr8k")
     write_coco(root / "coco")
     write_labelled(root)
+    write_questions(root / "daquar")
     (root / "text").mkdir()
     with gzip.open(root / "text" / "captions_text.txt.gz", "wt", encoding="utf-8") as file:
         file.write("".join(f"{text}\n" for text in (*TEXTS, *TEXTS, "too short")))
@@ -180,14 +191,24 @@ RECIPE = Recipe(  # both towers as they are, with two layers of text and one ove
         captions_per_object=2,
         texts=4,
     ),
+    joint=JointStage(
+        optimisation=replace(PLAN, steps=8, validate_every=8),
+        images=2,
+        captions=2,
+        objects_share=0.2,
+        texts_share=0.2,
+        questions_share=0.3,
+        captions_per_object=2,
+        texts=4,
+        questions=2,
+        queue=8,
+        ramp=2,
+    ),
     self_critical=SelfCriticalStage(
         optimisation=replace(PLAN, steps=2, learning_rate=1e-5, decay="linear", averaging=0.9),
-        images=2,
+        images=4,
         samples=3,
         longest=8,
-        objects_share=0.5,
-        texts_share=0.5,
-        objects=2,
-        texts=4,
+        beside_share=0.5,
     ),
 )

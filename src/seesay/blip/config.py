@@ -201,6 +201,7 @@ class BlipConfig:
         image_layers: int = 2,
         concept_words: Sequence[str] = (),
         concept_tokens: int = 0,
+        adapted_blocks: int = 0,
     ) -> BlipConfig:
         """The built-in model: ViT layers over EfficientNet-Lite2's map, and MiniLM-L6's text transformer.
 
@@ -215,6 +216,7 @@ class BlipConfig:
             embedding="efficientnet_lite2",
             concept_tokens=concept_tokens,
             concept_words=tuple(concept_words),
+            adapted_blocks=adapted_blocks,
         )
         ids = {token: index for index, token in enumerate(tokens)}
         if missing := [token for token in ("[PAD]", "[SEP]", "[DEC]", "[ENC]") if token not in ids]:

@@ -102,6 +102,20 @@ class TextBatch:
     """As for photographs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Photographs of one batch."""
+
+    names: list[str]
+    """Of the whole batch."""
+    mine: slice
+    """Where this process's part lies among them."""
+    maps: Tensor
+    """(B, P, channels), of the part."""
+    rng: np.random.Generator
+    """For whatever else is drawn for the whole batch."""
+
+
 class Photos:
     """Photographs with captions, their maps cached in several views (crops, flips, colour)."""
 
@@ -122,7 +136,16 @@ class Photos:
     def batches(
         self, images: int, per_image: int, config: TextConfig, start: int = 0, part: Part = WHOLE
     ) -> Iterator[PhotoBatch]:
-        """Batches without end from the `start`-th on: every photograph once an epoch, in a new order and view."""
+        """Batches without end from the `start`-th on; see `draws`."""
+        for drawn in self.draws(images, start, part):
+            captions = [draw_captions(drawn.rng, self.captions[name], per_image) for name in drawn.names]
+            chosen = [caption for each in captions[drawn.mine] for caption in each]
+            share = count_tokens(chosen) / count_tokens([caption for each in captions for caption in each])
+            names = tuple(drawn.names[drawn.mine])
+            yield PhotoBatch(names, drawn.maps, Rows.of(chosen, config, per_image), share)
+
+    def draws(self, images: int, start: int = 0, part: Part = WHOLE) -> Iterator[Drawn]:
+        """Photographs of batches without end from the `start`-th on: each once an epoch, in a new order and view."""
         epoch_length = batches_in_epoch(len(self.names), images, "photographs")
         shuffled = lru_cache(1)(lambda epoch: np.random.default_rng((self.seed, epoch)).permutation(len(self.names)))
         for index in count(start):
@@ -130,12 +153,8 @@ class Photos:
             rng = np.random.default_rng((self.seed, epoch, place))
             names = [self.names[i] for i in shuffled(epoch)[place * images : (place + 1) * images]]
             views = rng.integers(len(self.views), size=images).tolist()
-            captions = [draw_captions(rng, self.captions[name], per_image) for name in names]
             mine = part_of(images, part)
-            chosen = [caption for each in captions[mine] for caption in each]
-            share = count_tokens(chosen) / count_tokens([caption for each in captions for caption in each])
-            maps = self.maps(names[mine], views[mine])
-            yield PhotoBatch(tuple(names[mine]), maps, Rows.of(chosen, config, per_image), share)
+            yield Drawn(names, mine, self.maps(names[mine], views[mine]), rng)
 
 
 class Captions:

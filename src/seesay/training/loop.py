@@ -355,10 +355,17 @@ def parameter_groups(model: Blip, plan: Optimisation) -> list[dict[str, Any]]:
 
     With a layer decay each group falls into several, one for each depth.
     """
-    kinds = ((1.0, plan.weight_decay), (plan.pretrained, plan.weight_decay), (plan.pretrained, 0.0))
+    kinds = (
+        (1.0, plan.weight_decay),
+        (plan.pretrained, plan.weight_decay),
+        (plan.pretrained, 0.0),
+        (plan.adapted, plan.weight_decay),
+    )
     found: dict[tuple[int, int], list[torch.nn.Parameter]] = {}
     for name, parameter in trained(model).items():
-        if parameter.ndim < 2 or "embedding" in name:
+        if ".embeddings.adapted." in name:
+            kind = 3
+        elif parameter.ndim < 2 or "embedding" in name:
             kind = 2
         elif name.startswith(("text_decoder.bert.", "text_encoder.")) and "crossattention" not in name:
             kind = 1

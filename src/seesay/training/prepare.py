@@ -7,6 +7,7 @@ The folder holds, each in its usual format (`seesay.data`):
     caltech101/        images/CLASS/                                   labels
     imagenet_sample/   images/, labels.tsv                             labels; every second class (odd in the order of
                                                                        WordNet ids, from 0) is never trained on
+    daquar/            images/, qa_train.csv                           questions with their answers
     text/              captions_text.txt.gz                            captions without photographs, one a line
 """
 
@@ -24,14 +25,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seesay.blip.config import BlipConfig
-from seesay.data import Example, read_coco, read_flickr, read_image_folder, read_labels
+from seesay.data import Example, Question, read_coco, read_dataset, read_flickr, read_image_folder, read_labels
 from seesay.errors import DataError, ImageError, UsageError
 from seesay.images import open_image
 from seesay.tokenizer import Tokenizer
 from seesay.training.compose import SIDE, Background, compose
 from seesay.training.concepts import Concepts, plural
 from seesay.training.maps import write_views
-from seesay.training.recipe import DataRecipe
+from seesay.training.quiz import quiz
+from seesay.training.recipe import DataRecipe, ModelRecipe
 from seesay.training.start import minilm_vocabulary
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -39,9 +41,11 @@ ADDED = ("[DEC]", "[ENC]")
 COMMON = 1000
 """Captions of photographs that name a thing so that none need be composed: people do it better."""
 
-Role = Literal["captioned", "validation", "labelled", "naming"]
+Role = Literal["captioned", "validation", "labelled", "naming", "asked"]
 """What a photograph is for: training with its captions, validation against them, training with captions composed from
-its label, and counting how often captions name the label."""
+its label, counting how often captions name the label, and training with its questions."""
+Asked = tuple[list[int], list[tuple[list[int], float]]]
+"""A question's tokens, and its answers' with their weights."""
 
 log = logging.getLogger("seesay.training")
 
@@ -65,6 +69,8 @@ class Prepared:
     """Captions as tokens, for those trained on: what people wrote, or what was composed from the label."""
     words: Mapping[str, list[str]]
     """Words that name the object of photographs with a label."""
+    questions: Mapping[str, list[Asked]]
+    """People's, and those made of captions by rule (`quiz`), for photographs trained on."""
     texts: list[list[int]]
     """Captions without photographs, as tokens."""
     concepts: list[list[int]]
@@ -80,7 +86,7 @@ class Prepared:
         return _tokenizer(self.vocabulary)
 
 
-def prepare(recipe: DataRecipe, concepts: Concepts, data: Path, folder: Path) -> Prepared:
+def prepare(recipe: DataRecipe, model: ModelRecipe, concepts: Concepts, data: Path, folder: Path) -> Prepared:
     """What a run needs of the data folder, made in `folder` unless it is there.
 
     Each file appears whole or not at all, so that a run that was stopped goes on with the next. Broken rows and
@@ -90,7 +96,12 @@ def prepare(recipe: DataRecipe, concepts: Concepts, data: Path, folder: Path) ->
     folder.mkdir(parents=True, exist_ok=True)
     photographs = list(_photographs(data, concepts))
     names = [example.name for _, example in photographs]
-    made_from = {"recipe": asdict(recipe), "concepts": list(concepts.words), "photographs": names}
+    made_from = {
+        "recipe": asdict(recipe),
+        "adapted": model.adapted_blocks,
+        "concepts": list(concepts.words),
+        "photographs": names,
+    }
     if not (folder / "data.json").exists():
         _write_text_side(folder, made_from, recipe, concepts, photographs, list(_texts(data, recipe)))
     content = json.loads((folder / "data.json").read_text(encoding="utf-8"))
@@ -98,7 +109,8 @@ def prepare(recipe: DataRecipe, concepts: Concepts, data: Path, folder: Path) ->
         raise UsageError(f"{folder} was made from other data or by another recipe", "Name another output folder.")
     vocabulary = tuple((folder / "vocab.txt").read_text(encoding="utf-8").splitlines())
     images = [example.image for _, example in photographs if isinstance(example.image, Path)]
-    lost = write_views(folder, images, recipe.views, BlipConfig.small(vocabulary))
+    lost = write_views(folder, images, recipe.views, BlipConfig.small(vocabulary, adapted_blocks=model.adapted_blocks))
+    roles: dict[str, Role]
     roles = {example.name: role for place, (role, example) in enumerate(photographs) if place not in lost}
     objects = [each.name for role, each in photographs if each.labels and role in ("captioned", "labelled")]
     objects = [name for name in objects if name in roles]
@@ -110,7 +122,8 @@ def prepare(recipe: DataRecipe, concepts: Concepts, data: Path, folder: Path) ->
 
 def _photographs(data: Path, concepts: Concepts) -> Iterator[tuple[Role, Example]]:
     """Every photograph with what it is for, under its name in the run."""
-    flickr, coco, caltech, imagenet = (data / name for name in ("flickr8k", "coco", "caltech101", "imagenet_sample"))
+    parts = ("flickr8k", "coco", "caltech101", "imagenet_sample", "daquar")
+    flickr, coco, caltech, imagenet, daquar = (data / name for name in parts)
     held_out = {example.name for example in read_flickr(flickr / "captions.txt", split=flickr / "val.txt")}
     for example in read_flickr(flickr / "captions.txt", flickr / "images"):
         yield "validation" if example.name in held_out else "captioned", _named(flickr, example)
@@ -124,6 +137,13 @@ def _photographs(data: Path, concepts: Concepts) -> Iterator[tuple[Role, Example
     for example in read_labels(imagenet / "labels.tsv", imagenet / "images"):
         if example.wordnet_id in order:
             yield "naming" if order[example.wordnet_id] % 2 else "labelled", _named(imagenet, example)
+    asked: dict[str, Example] = {}
+    for example in read_dataset(daquar / "qa_train.csv", images=daquar / "images"):
+        before = asked.get(example.name)
+        asked[example.name] = (
+            replace(before, questions=before.questions + example.questions) if before else _named(daquar, example)
+        )
+    yield from (("asked", example) for example in asked.values())
 
 
 def _named(folder: Path, example: Example) -> Example:
@@ -178,17 +198,44 @@ def _write_text_side(
     tokens = {text: ids for text in dict.fromkeys([*texts, *own]) if unknown not in (ids := tokenizer.encode(text))}
     short = [text for text in texts if 0 < len(tokens.get(text, ())) <= recipe.longest_caption]
     captions = {name: _short([tokens[one] for one in each if one in tokens], recipe) for name, each in written.items()}
+    asked = {each.name: _asked(role, each, concepts, tokenizer) for role, each in photographs}
     content = {
         "made_from": made_from,
         "references": references,
         "captions": {name: each for name, each in captions.items() if each},
         "words": words,
+        "questions": {name: each for name, each in asked.items() if each},
         "texts": [tokens[text] for text in short],
         "concepts": [concepts.named(text) for text in short],
     }
     log.info("%d word pieces, %d captions of photographs, %d without", len(vocabulary), len(own), len(short))
     write_atomically(folder / "vocab.txt", "".join(f"{token}\n" for token in vocabulary))
     write_atomically(folder / "data.json", json.dumps(content))
+
+
+def _asked(role: Role, example: Example, concepts: Concepts, tokenizer: Tokenizer) -> list[Asked]:
+    """Questions about a photograph that is trained on: people's, and those that its captions answer."""
+    made = quiz([clean(caption) for caption in example.captions], concepts) if role == "captioned" else []
+    found = []
+    for question in (*example.questions, *made):
+        ids = tokenizer.encode(asked(question.text))
+        answers = [(tokenizer.encode(answer), weight) for answer, weight in _answers(question)]
+        answers = [(tokens, weight) for tokens, weight in answers if tokens and tokenizer.unknown not in tokens]
+        if answers and tokenizer.unknown not in ids:
+            found.append((ids, answers))
+    return found
+
+
+def asked(question: str) -> str:
+    """A question as it is trained on: in lower case, with a question mark."""
+    return clean(question).rstrip("? ") + " ?"
+
+
+def _answers(question: Question) -> Iterator[tuple[str, float]]:
+    """Answers with their weights; a list of things, as DAQUAR has them ("book, tape_dispenser"), is several."""
+    for answer, weight in question.answers.items():
+        parts = [part.replace("_", " ").strip() for part in answer.split(",")]
+        yield from ((part, weight / len(parts)) for part in parts if part)
 
 
 def _composed(example: Example, words: Mapping[str, list[str]], concepts: Concepts) -> list[str]:

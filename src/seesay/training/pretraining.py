@@ -12,7 +12,7 @@ B images, k captions an image, n = B * k.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,9 @@ class Pairs:
     """(B,) integers, by which an image is known when it comes again."""
     captions: Sequence[Sequence[int]]
     """B * k of them in the order of their images, as tokens without special ones."""
+    matched: int | None = None
+    """How many of an image's captions are matched, the first of them; all where it is None. Matching reads each three
+    times beside an image and costs the most."""
 
     @property
     def owners(self) -> Tensor:
@@ -96,6 +99,7 @@ class PairLoss(nn.Module):
         self, batch: Pairs, features: Tensor, own: Vectors, draws: torch.Generator
     ) -> tuple[Tensor, float, list[KeyValues]]:
         """Matching's loss and accuracy; keys and values of the batch's images."""
+        batch, own = _first_captions(batch, own)
         processes, count, pairs = self.processes, len(batch.ids), len(batch.captions)
         ids, owners = processes.gather(batch.ids), processes.gather(batch.owners)
         wrong = draw_negatives(own.gathered(processes), self.contrast.temperature.detach(), ids, owners, draws)
@@ -124,6 +128,15 @@ class PairLoss(nn.Module):
         )
         tokens = sum(len(caption) + 1 for caption in batch.captions)
         return token_loss(self.model, states, rows, self.smoothing), tokens / self.processes.total(tokens)
+
+
+def _first_captions(batch: Pairs, own: Vectors) -> tuple[Pairs, Vectors]:
+    """Of a batch and its vectors, the captions that are matched."""
+    if batch.matched is None:
+        return batch, own
+    each = len(batch.captions) // len(batch.ids)
+    kept = [i for i in range(len(batch.captions)) if i % each < batch.matched]
+    return replace(batch, captions=[batch.captions[i] for i in kept]), Vectors(own.image, own.text[kept])
 
 
 class PairObjective:

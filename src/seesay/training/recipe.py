@@ -42,6 +42,8 @@ class ModelRecipe:
     positions: int = 64
     """Longest text in tokens."""
     dropout: float = 0.1
+    adapted_blocks: int = 5
+    """Last blocks of the image network that a second copy of is trained with the rest (`VisionConfig`)."""
 
     def __post_init__(self) -> None:
         positive(self, "image_layers", "text_layers", "concept_tokens", "positions")
@@ -60,6 +62,8 @@ class Optimisation:
     """What is left of the learning rate at the end."""
     pretrained: float = 0.6
     """Factor on the learning rate of what a tower brought along, and of embeddings, biases and LayerNorms."""
+    adapted: float = 0.3
+    """Factor on that of the image network's adapted blocks."""
     weight_decay: float = 0.05
     """Not on embeddings, biases and LayerNorms."""
     clip: float = 1.0
@@ -85,7 +89,7 @@ class Optimisation:
     def __post_init__(self) -> None:
         positive(self, "steps", "learning_rate", "clip", "patience", "save_every", "log_every")
         positive(self, "validate_every", "validate_images", "accumulate", "layer_decay")
-        share(self, "floor", "pretrained", "averaging", "weight_decay", "layer_decay")
+        share(self, "floor", "pretrained", "adapted", "averaging", "weight_decay", "layer_decay")
         if self.warm_up < 0:
             raise UsageError(f"warm_up is {self.warm_up}", "Give a number of steps, 0 or more.")
 
@@ -132,31 +136,64 @@ class LanguageStage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JointStage:
+    """The paper's three objectives on captioned photographs, the end of the image network trained with the rest; among
+    them steps of language modelling on the other sources and of answering questions, so that one model does it all."""
+
+    optimisation: Optimisation
+    images: int = 32
+    """Photographs in a batch of any kind."""
+    captions: int = 3
+    """Of each photograph, for contrast and language modelling ..."""
+    matched: int = 1
+    """... of which so many are matched, each with two wrong pairs beside it."""
+    objects_share: float = 0.12
+    """Part of the steps with language modelling on labelled photographs ..."""
+    texts_share: float = 0.1
+    """... on captions alone ..."""
+    questions_share: float = 0.15
+    """... and with questions. The rest are the three objectives'."""
+    captions_per_object: int = 3
+    texts: int = 144
+    questions: int = 3
+    """Asked of a photograph."""
+    queue: int = 4096
+    momentum: float = 0.995
+    alpha: float = 0.4
+    ramp: int = 200
+    """Steps over which alpha rises."""
+    smoothing: float = 0.1
+    hide: float = 0.12
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        positive(self, "images", "captions", "matched", "captions_per_object", "texts", "questions", "queue", "ramp")
+        share(
+            self, "objects_share", "texts_share", "questions_share", "momentum", "alpha", "smoothing", "hide", "dropout"
+        )
+        if self.objects_share + self.texts_share + self.questions_share >= 1:
+            raise UsageError("objects, texts and questions have all steps", "Leave some to the three objectives.")
+        if self.matched > self.captions:
+            raise UsageError(f"{self.matched} of {self.captions} captions matched", "Give as many at most.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SelfCriticalStage:
-    """Self-critical training on CIDEr; now and then language modelling beside it keeps what the reward does not see."""
+    """Self-critical training on CIDEr; steps of the joint stage beside it keep what the reward does not see."""
 
     optimisation: Optimisation
     images: int = 32
     samples: int = 5
     longest: int = 18
     """Tokens of a sample, its end included."""
-    objects_share: float = 0.18
-    """Part of the steps with language modelling on labelled photographs beside the reward ..."""
-    texts_share: float = 0.12
-    """... and on captions alone ..."""
-    language_weight: float = 0.15
-    """... and the weight of that loss."""
-    objects: int = 16
-    captions_per_object: int = 2
-    texts: int = 64
-    smoothing: float = 0.1
-    hide: float = 0.12
+    beside_share: float = 0.6
+    """Part of the steps with one of the joint stage's beside the reward ..."""
+    beside_weight: float = 0.3
+    """... and the weight of its loss."""
 
     def __post_init__(self) -> None:
-        positive(self, "images", "longest", "objects", "captions_per_object", "texts")
-        share(self, "objects_share", "texts_share", "language_weight", "smoothing", "hide")
-        if self.objects_share + self.texts_share > 1:
-            raise UsageError("objects_share and texts_share are more than 1 together", "Give smaller ones.")
+        positive(self, "images", "longest")
+        share(self, "beside_share", "beside_weight")
         if self.samples < 2:
             raise UsageError(f"samples is {self.samples}", "Give 2 or more: each is compared with the others.")
 
@@ -170,6 +207,7 @@ class Recipe:
     concepts: Path
     """The table of concept words (`concepts.read_concepts`); relative to the recipe's folder."""
     language: LanguageStage
+    joint: JointStage
     self_critical: SelfCriticalStage
     data: DataRecipe = field(default_factory=DataRecipe)
     model: ModelRecipe = field(default_factory=ModelRecipe)

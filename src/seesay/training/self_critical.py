@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from seesay.blip.model import Blip, Cache
 from seesay.evaluation.captions import DocumentFrequency, cider
-from seesay.training.batches import Captions, Part, Photos, Rows
+from seesay.training.batches import Part, Photos, Rows
+from seesay.training.joint import Joint
 from seesay.training.loop import Step, Steps
-from seesay.training.objectives import photo_loss, text_loss
 from seesay.training.recipe import SelfCriticalStage
 
 Words = Callable[[Sequence[int]], str]
@@ -88,44 +88,28 @@ def self_critical_loss(model: Blip, features: Tensor, captions: Sequence[Sequenc
 
 
 def self_critical_steps(
-    model: Blip,
-    stage: SelfCriticalStage,
-    photos: Photos,
-    objects: Photos,
-    texts: Captions,
-    reward: CiderReward,
-    seed: int,
-    part: Part,
+    model: Blip, stage: SelfCriticalStage, photos: Photos, joint: Joint, reward: CiderReward, seed: int, part: Part
 ) -> Steps:
-    """Steps of the self-critical stage; beside the reward, on some of them, language modelling.
+    """Steps of the self-critical stage; beside the reward, on some of them, a step of the joint stage.
 
-    The reward knows only what the captioned photographs show; the other two sources keep the other words alive.
+    The reward knows only captions, and only what the captioned photographs show: the rest keeps other words and other
+    tasks alive.
     """
-    draws = np.random.default_rng(seed).random(stage.optimisation.steps)
-    on_objects = draws < stage.objects_share
-    on_texts = ~on_objects & (draws < stage.objects_share + stage.texts_share)
-    config, hide, smoothing = model.config.text, stage.hide, stage.smoothing
+    beside = np.random.default_rng(seed).random(stage.optimisation.steps) < stage.beside_share
 
     def steps(start: int) -> Iterator[Step]:
-        of_photos = photos.batches(stage.images, 1, config, start, part)
-        taken = int(on_objects[:start].sum()), int(on_texts[:start].sum())
-        of_objects = objects.batches(stage.objects, stage.captions_per_object, config, taken[0], part)
-        of_texts = texts.batches(stage.texts, config, taken[1], part)
-        for step in range(start, len(draws)):
-            batch = next(of_photos)
+        drawn = photos.draws(stage.images, start, part)
+        further = joint.steps(int(beside[:start].sum()), int(beside.sum()))
+        for step in range(start, len(beside)):
+            batch = next(drawn)
             features = model.encode_map(batch.maps)
             captions = sample(model, features.detach().float(), stage.samples, stage.longest)
-            rewards = reward(batch.names, captions)
+            rewards = reward(batch.names[batch.mine], captions)
             loss = self_critical_loss(model, features, captions, rewards) / part[1]
             figures = {"reward": rewards.mean().item()}
-            if on_objects[step]:
-                shown = next(of_objects)
-                extra = photo_loss(model, shown, smoothing, hide)
-                loss, figures["objects"] = loss + stage.language_weight * shown.share * extra, extra.item()
-            elif on_texts[step]:
-                told = next(of_texts)
-                extra = text_loss(model, told, smoothing)
-                loss, figures["texts"] = loss + stage.language_weight * told.share * extra, extra.item()
+            if beside[step]:
+                extra = next(further)
+                loss, figures = loss + stage.beside_weight * extra.loss, {**figures, **extra.figures}
             yield Step(loss, figures)
 
     return steps

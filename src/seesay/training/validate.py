@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+
+from seesay.blip.model import Blip
 from seesay.evaluation import evaluate_captions, name_in
+from seesay.evaluation.retrieval import recalls
 from seesay.records import Caption
+from seesay.training.batches import Photos
 from seesay.training.captioner import Captioner
+from seesay.training.contrastive import Towers
+from seesay.training.packing import Texts
 from seesay.training.prepare import Prepared
 
 BATCH = 50
@@ -36,6 +43,25 @@ def validate(captioner: Captioner, prepared: Prepared, most: int | None = None) 
     hits = sum(name_in(captions[name], prepared.words[name]) is not None for name in labelled)
     naming = hits / max(1, len(labelled))
     return Scores(*(round(100 * score, 2) for score in (found.cider, found.bleu[3], naming)))
+
+
+@torch.no_grad()
+def recalled(model: Blip, photos: Photos, prepared: Prepared, most: int | None = None) -> Mapping[str, float]:
+    """Percentages of photographs whose own caption is the nearest of all, and the other way, by the contrastive vectors
+    alone, on `most` photographs or all."""
+    names = prepared.having("validation")[:most]
+    tokenizer, towers, text = prepared.tokenizer, Towers(model), model.config.text
+    captions = [(i, tokenizer.encode(one)) for i, name in enumerate(names) for one in prepared.references[name]]
+    opening = prepared.vocabulary.index("[CLS]")
+    vectors = [towers.image(model.encode_map(photos.maps(names[i : i + BATCH]))) for i in range(0, len(names), BATCH)]
+    starts = range(0, len(captions), BATCH)
+    texts = [towers.text(Texts.of([ids for _, ids in captions[i : i + BATCH]], opening, text)) for i in starts]
+    scores = (torch.cat(vectors) @ torch.cat(texts).T).double().numpy()
+    found = recalls(scores, scores, [owner for owner, _ in captions])
+    return {
+        "image_to_text_1": round(100 * found.image_to_text[0], 2),
+        "text_to_image_1": round(100 * found.text_to_image[0], 2),
+    }
 
 
 def describe_all(captioner: Captioner, names: Sequence[str]) -> Mapping[str, str]:

@@ -1,0 +1,133 @@
+"""The experiment of docs/experiments.md, end to end on a handful of coloured pictures; and what its figures mean."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+from tiny_tuning import write_pictures, write_start
+
+from seesay.cli.main import cli
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "experiments.md"
+PHOTOS, VALIDATION = 24, 6
+
+
+@pytest.fixture(scope="module")
+def experiment() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("capfilt_experiment", ROOT / "bench" / "capfilt_experiment.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["capfilt_experiment"] = module  # dataclasses look for it there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Flickr8k's files, of pictures in two colours and captions that differ."""
+    folder = tmp_path_factory.mktemp("data") / "flickr8k"
+    rows = write_pictures(folder, PHOTOS + VALIDATION)
+    lines = [f"{row['image']}#{k}\t{text} ." for row in rows for k, text in enumerate(row["captions"])]  # type: ignore[arg-type, var-annotated]
+    (folder / "captions.txt").write_text("\n".join(lines) + "\n")
+    names = [str(row["image"]) for row in rows]
+    (folder / "train.txt").write_text("\n".join(names[:PHOTOS]))
+    (folder / "val.txt").write_text("\n".join(names[PHOTOS:]))
+    return folder.parent
+
+
+def test_the_whole_experiment_and_its_tables(
+    experiment: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a small beginning; a second start does nothing again, and goes on where a run is missing."""
+    given: list[list[str]] = []
+
+    def run(*arguments: object) -> None:
+        given.append([*map(str, arguments)])
+        cli.main([*given[-1]], standalone_mode=False)
+
+    monkeypatch.setattr(experiment, "seesay_command", run)
+    output, page = tmp_path / "out", tmp_path / "page.md"
+    shutil.copy(PAGE, page)
+    write_start(output / "beginning", "pretrain", "efficientnet_lite2")
+    command = ["bench", str(data), str(output), "--seeds", "1", "--steps", "2", "--page", str(page)]
+    monkeypatch.setattr(sys, "argv", command)
+    experiment.main()
+    assert [(one[0], Path(one[one.index("--output") + 1]).name if "--output" in one else "") for one in given] == [
+        *(("train", name) for name in ("none", "the_captioner", "the_filter")),
+        ("capfilt", ""),
+        *(("train", name) for name in ("filter", "captioner", "both")),
+    ]
+    result = json.loads((output / "seed0" / "result.json").read_text())
+    rows = result["rows"]
+    assert rows["captioner"]["captions"] > rows["none"]["captions"] >= rows["filter"]["captions"]
+    assert rows["both"]["captions"] <= rows["captioner"]["captions"]
+    assert result["noise"]["wrong"] > 0
+    table = page.read_text(encoding="utf-8").split(experiment.BEGIN)[1].split(experiment.END)[0]
+    assert f"| no CapFilt | 20 | 40 | {rows['none']['cider']:.1f} |" in table
+
+    (output / "seed0" / "result.json").unlink()
+    shutil.rmtree(output / "seed0" / "both")
+    given.clear()
+    experiment.main()
+    assert [one[0] for one in given] == ["capfilt", "train"]  # the first sees that all is there
+    assert json.loads((output / "seed0" / "result.json").read_text()) == result
+
+
+def test_noise_is_of_other_photographs_and_as_much_as_was_asked(experiment: ModuleType) -> None:
+    pairs = {f"{i}.jpg": [f"caption {i} {k}" for k in range(5)] for i in range(50)}
+    noisy, wrong = experiment.with_noise(pairs, 0.4, seed=1)
+    assert len(wrong) == 100  # of 250
+    changed = {(name, new) for name in pairs for new, old in zip(noisy[name], pairs[name], strict=True) if new != old}
+    assert changed == wrong
+    assert all(text.split()[1] != name.removesuffix(".jpg") for name, text in wrong)
+    assert sorted(sum(noisy.values(), [])) == sorted(sum(pairs.values(), []))
+    assert experiment.with_noise(pairs, 0.4, seed=1)[0] == noisy
+    assert experiment.with_noise(pairs, 0.4, seed=2)[0] != noisy
+    few = {"a": ["x", "y", "z"], "b": ["u", "v", "w"]}
+    assert all(experiment.with_noise(few, 0.5, seed)[0].keys() == few.keys() for seed in range(20))
+
+
+def test_precision_and_recall_by_hand(experiment: ModuleType, tmp_path: Path) -> None:
+    def text(words: str, origin: str, kept: bool) -> dict[str, object]:
+        return {"text": words, "origin": origin, "probability": 0.5, "similarity": 0.1, "kept": kept}
+
+    records = [
+        {"name": "1", "texts": [text("true", "web", True), text("false", "web", False), text("new", "synthetic", True)]},
+        {"name": "2", "texts": [text("true", "web", False), text("false", "web", True), text("x", "synthetic", False)]},
+        {"name": "3", "texts": [text("false", "web", False), text("false", "synthetic", False)]},
+    ]
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "0.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    found = experiment.noise_found(tmp_path, {("1", "false"), ("2", "false"), ("3", "false")})
+    assert (found["precision"], found["recall"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert (found["written"], found["written and kept"]) == (3, 1)
+    assert experiment.sifted(tmp_path) == {
+        "filter": {"1": ["true"], "2": ["false"]},
+        "captioner": {"1": ["true", "false", "new"], "2": ["true", "false", "x"], "3": ["false", "false"]},
+        "both": {"1": ["true", "new"], "2": ["false"]},
+    }
+
+
+def test_the_pages_commands_can_be_given() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    blocks = re.findall(r"```console\n(.*?)```", page, re.DOTALL)
+    commands = [line[2:].split() for block in blocks for line in block.splitlines() if line.startswith("$ seesay")]
+    assert len(commands) >= 5
+    find: Callable[[str], click.Command | None] = lambda name: cli.get_command(click.Context(cli), name)  # noqa: E731
+    for _, name, *arguments in commands:
+        command = find(name)
+        assert command
+        command.make_context(name, arguments)
+        if "--recipe" in arguments:
+            assert (ROOT / arguments[arguments.index("--recipe") + 1]).exists()
