@@ -88,6 +88,7 @@ def test_doubt_asks_nothing(concepts: Concepts, captions: list[str], question: s
         (["Three people walk .", "three people are walking"], "how many people are there?", "3"),
         (["a grey cat sleeps on a couch", "a gray cat is sleeping"], "what color is the cat?", "gray"),
         (["a boy rides a dirt bike", "a boy riding a dirt bike"], "what is the boy riding?", "dirt bike"),
+        (["two cowboys riding horses", "two cowboys ride horses"], "what are the cowboys doing?", "riding horses"),
         (["two puppies play in the snow", "puppies playing in snow"], "what are the dogs doing?", "playing"),
         (
             ["a person holds an umbrella", "a person is holding a red umbrella"],

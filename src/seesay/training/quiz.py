@@ -241,7 +241,9 @@ class _Photo:
             what = f"what {_the(deed)} doing?"
             if deed.verb in ("riding", "playing", "eating"):
                 if objects := _objects(read, deed.after, allowed=_allowed(deed.verb)):
-                    several = objects[0] in words.PLAYED or deed.verb == "eating"
+                    several = (
+                        read.vocabulary.nouns[objects[0]][1] or objects[0] in words.PLAYED or deed.verb == "eating"
+                    )
                     yield what, f"{deed.verb} {objects[0] if several else noun_phrase(objects[0], self.concepts)}"
                 elif deed.verb != "riding" and read.tags[deed.after : deed.after + 1] in ("", ".", "p", "s", "&"):
                     yield what, deed.verb
