@@ -14,8 +14,10 @@ from starlette.types import ASGIApp
 
 import seesay
 from seesay.errors import SeesayError
-from seesay.server import native, photos
+from seesay.server import native, ollama, openai, photos, searching, state
 from seesay.server.gate import Gate
+from seesay.server.intake import Intake
+from seesay.server.library_search import LibrarySearch
 from seesay.server.metrics import Metrics
 from seesay.server.refusals import Refusal, refused
 from seesay.server.service import Service
@@ -34,6 +36,10 @@ def create_app(settings: ServerSettings | None = None, load: Load | None = None)
     settings = settings or ServerSettings()
     metrics = Metrics()
     worker = Worker(settings, metrics, load)
+    search = LibrarySearch(settings.machine.library)
+    worker.when_unloading(search.forget)
+    intake = Intake(worker, settings.machine.library)
+    worker.when_unloading(intake.forget)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,13 +54,15 @@ def create_app(settings: ServerSettings | None = None, load: Load | None = None)
         docs_url=None,  # FastAPI's pages load their scripts from other hosts
         redoc_url=None,
     )
-    app.state.service = Service(settings, worker, metrics)
+    app.state.service = Service(settings, worker, metrics, search)
+    app.state.intake = intake
     app.add_exception_handler(SeesayError, _refuse)
     app.add_exception_handler(Refusal, _refuse)
     app.add_exception_handler(RequestValidationError, _misunderstood)
     app.add_exception_handler(HTTPException, _http)
-    app.include_router(native.router)
-    app.include_router(photos.router)
+    app.add_exception_handler(Exception, _refuse)
+    for part in (native, searching, photos, openai, ollama, state):
+        app.include_router(part.router)
     app.mount("/", StaticFiles(directory=PAGES, html=True), name="pages")
     return Gate(app, settings, metrics)
 

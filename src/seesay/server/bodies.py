@@ -57,7 +57,7 @@ def values_of(request: Request, name: str, kind: type[BaseModel]) -> str | list[
 
 def described(kind: type[BaseModel], *, picture: bool = True) -> dict[str, Any]:
     """For OpenAPI: what `read` reads."""
-    content: dict[str, Any] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}
+    content: dict[str, Any] = {"application/json": {"schema": kind.model_json_schema()}}
     if picture:
         content["image/*"] = {"schema": {"type": "string", "format": "binary"}}
     return {"requestBody": {"required": True, "content": content}}

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -24,6 +24,8 @@ COOKIE = "seesay-key"
 """Where a page keeps a caller's key for what cannot send a header, such as a picture."""
 KEYED = re.compile(r"/(v1|api)(/|$)|/metrics$")
 """Paths that take a key, where there are keys."""
+PATIENCE = 5.0
+"""Seconds for the rest of a body that is refused."""
 log = logging.getLogger("seesay.server")
 
 
@@ -32,11 +34,12 @@ class Gate:
 
     Covers: host names, where only this machine is served (a web page cannot reach it by rebinding its own name);
     requests that a page of another origin sends; keys and their rates; the size of a body, as announced and as
-    received; one time limit for a body to come, to wait and to be answered; the number of requests at once, beyond
-    which callers are told when to come back, before their bodies are read; callers that left, whose work is not begun.
+    received; one time limit for a body to come, to wait and to be answered; the number of requests that wait and the
+    bytes of those that arrive, beyond which callers are told when to come back; callers that left, whose work is not
+    begun.
 
-    Does not cover: the time that a request's headers take and the number of idle connections (limit them in the
-    balancer), and work that has begun, which no thread can be made to leave.
+    Does not cover: the time that a request's headers take (limit it in the balancer; `seesay serve` limits the number
+    of connections), and work that has begun, which no thread can be made to leave.
     """
 
     def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
@@ -44,7 +47,7 @@ class Gate:
         self.settings = settings
         self.metrics = metrics
         self.doorkeeper = Doorkeeper(settings.keys)
-        self.busy = 0
+        self.busy = self.held = 0
         self.pace = 0.1
         """Seconds that a request took lately, from one answer to the next while there was work."""
 
@@ -96,45 +99,64 @@ class Gate:
 
     async def _work(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         """Read the body, then answer, while watching whether the caller is still there."""
-        if self.busy >= self.settings.queue:
-            raise Refusal(429, "Too many requests at once", "Come back later.", self.busy * self.pace)
-        self.busy += 1
-        self.metrics.busy.set(self.busy)
-        start = time.perf_counter()
+        body = bytearray()
         try:
             async with asyncio.timeout(self.settings.seconds):
-                body = await self._body(scope, receive)
-                if body is None:
+                try:
+                    self._check_room()
+                    there = await self._arrive(scope, receive, body)
+                    self._check_room()  # a slow body takes no place from those that are there
+                except Refusal:
+                    await _pass_over(receive, self.settings.body)
+                    raise
+                if not there:
                     self.metrics.left()
                     return
-                await self._answer(scope, receive, answer, body)
+                with self._place():
+                    await self._answer(scope, receive, answer, bytes(body))
         except TimeoutError:
             if answer.begun:
                 raise
             raise Refusal(504, f"No answer within {self.settings.seconds:g} seconds", "Ask again later.", 1) from None
         finally:
-            # One worker answers them all: what a request took, shared among those beside it, is the pace.
-            self.pace += 0.1 * ((time.perf_counter() - start) / self.busy - self.pace)
+            self.held -= len(body)
+
+    def _check_room(self) -> None:
+        if self.busy >= self.settings.queue or self.held >= self.settings.held:
+            raise Refusal(429, "Too many requests at once", "Come back later.", self.busy * self.pace)
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the places of those that are worked on or wait."""
+        self.busy += 1
+        self.metrics.busy.set(self.busy)
+        start, beside = time.perf_counter(), self.busy
+        try:
+            yield
+        finally:
+            # One thread answers them all: what a request took, shared among those beside it, is the pace.
+            self.pace += 0.1 * ((time.perf_counter() - start) / beside - self.pace)
             self.busy -= 1
             self.metrics.busy.set(self.busy)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body; None where the caller left. Raises Refusal for one that is too large."""
+    async def _arrive(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
+        """Fills `body`; False where the caller left. Raises Refusal for one that is too large."""
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         most = self.settings.body
         if announced.isdigit() and int(announced) > most:
             raise Refusal(413, f"A body of {int(announced):,} bytes; the limit is {most:,}", "Send a smaller picture.")
-        parts, size = [], 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return None
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > most:
+                return False
+            part = message.get("body", b"")
+            if len(body) + len(part) > most:
                 raise Refusal(413, f"The body is larger than the limit, {most:,} bytes", "Send a smaller picture.")
+            body += part
+            self.held += len(part)
             if not message.get("more_body"):
-                return b"".join(parts)
+                return True
+            self._check_room()
 
     async def _answer(self, scope: Scope, receive: Receive, answer: Answer, body: bytes) -> None:
         """The app's answer to a body that is there; ended where the caller leaves."""
@@ -165,6 +187,19 @@ class Gate:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await task
+
+
+async def _pass_over(receive: Receive, most: int) -> None:
+    """Let the rest of a refused body come, up to so many bytes and seconds: a caller that is still sending would not
+    read the answer, but find the connection broken."""
+    passed = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while passed <= most:
+                message = await receive()
+                passed += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
 
 
 class Answer:

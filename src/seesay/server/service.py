@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from seesay.server.library_search import LibrarySearch
 from seesay.server.metrics import Metrics
 from seesay.server.pictures import picture_bytes
 from seesay.server.settings import ServerSettings
@@ -21,6 +22,8 @@ class Service:
     settings: ServerSettings
     worker: Worker
     metrics: Metrics
+    search: LibrarySearch
+    """The photo library; only `worker.call` may use it."""
 
     async def picture(self, source: str | bytes) -> bytes:
         """The bytes of a picture as a request brings it. Raises ImageError."""

@@ -35,6 +35,8 @@ class ServerSettings:
     """For a whole request: to arrive, to wait and to be answered."""
     body: int = 48 * 2**20
     """Bytes of a request: a picture within `limits` as base64, and its question."""
+    held: int = 2**29
+    """Bytes of all bodies that are there or arriving; beyond it callers are told to come back."""
     limits: Limits = LIMITS
     """Of one picture."""
     hosts: tuple[str, ...] = ()
@@ -47,7 +49,7 @@ class ServerSettings:
     """Seconds without a request after which models leave the memory, until the next one; 0 keeps them."""
 
     def __post_init__(self) -> None:
-        if min(self.queue, self.batch, self.body) < 1 or min(self.wait, self.idle, self.remembered) < 0:
+        if min(self.queue, self.batch, self.body, self.held) < 1 or min(self.wait, self.idle, self.remembered) < 0:
             raise UsageError(
                 f"a queue of {self.queue}, batches of {self.batch}, bodies of {self.body} bytes, a wait of {self.wait} "
                 f"s, models idle for {self.idle} s, {self.remembered} pictures remembered",

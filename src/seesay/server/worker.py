@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from seesay.asking import AskOptions
 from seesay.describe import CaptionOptions, Describer, Seen
-from seesay.errors import ImageError, ModelNotFound, SeesayError, ServiceError
+from seesay.errors import ImageError, ModelNotFound, ServiceError
 from seesay.images.limits import Limits
 from seesay.records import Answer, Caption, Embedding, Match
 from seesay.server.metrics import Metrics
@@ -88,7 +88,8 @@ class Worker:
         self._metrics = metrics
         self._load = load or _loader(settings)
         self._hosted: dict[str, Hosted] = {}
-        self._failed: str | None = None
+        self._problem: str | None = "loading"
+        self._capabilities: dict[str, frozenset[str]] = {}
         self._jobs: deque[Job] = deque()
         self._changed = Condition()
         self._closing = False
@@ -117,7 +118,7 @@ class Worker:
         """Why no request can be answered at present: still loading, could not load, closing. None: it can."""
         if self._closing:
             return "closing"
-        return self._failed
+        return self._problem
 
     @property
     def waiting(self) -> int:
@@ -161,6 +162,13 @@ class Worker:
     async def embed_texts(self, model: str | None, texts: Sequence[str]) -> list[Embedding]:
         found: list[Embedding] = await self._told(Job(self.name_of(model), _text_vectors, None, None, tuple(texts)))
         return found
+
+    async def capabilities(self, model: str | None) -> frozenset[str]:
+        """What the model can do."""
+        name = self.name_of(model)
+        if name not in self._capabilities:
+            await self.call(name, lambda loaded: None)
+        return self._capabilities[name]
 
     async def call(self, model: str | None, function: Callable[[Describer], Result]) -> Result:
         """What `function` makes of the model, in the worker's thread, by itself."""
@@ -215,21 +223,23 @@ class Worker:
     # ------------------------------------------------------------------------------------------------------ the thread
 
     def _run(self) -> None:
-        while batch := self._next():
+        while (batch := self._next()) is not None:
             begun = [job for job in batch if job.future.set_running_or_notify_cancel()]
             if begun:
                 self._do(begun)
                 self._last = len(begun)
+            elif not batch:
+                self._unload()
+        self._unload()
 
-    def _next(self) -> list[Job]:
-        """The oldest job, and those that go with it; [] at the end. Unloads models where nobody asks for long."""
+    def _next(self) -> list[Job] | None:
+        """The oldest job, and those that go with it; [] where nobody has asked for long, None at the end."""
         with self._changed:
             while not self._jobs:
                 if self._closing:
+                    return None
+                if not self._changed.wait(self.settings.idle if self.settings.idle and self._hosted else None):
                     return []
-                idle = self.settings.idle or None
-                if not self._changed.wait(idle if self._hosted else None):
-                    self._unload()
             first = self._jobs[0]
             self._changed.wait_for(lambda: self._is_ready(first), self._patience(first))
             batch = [job for job in self._jobs if job is first or job.goes_with(first)][: self.settings.batch]
@@ -305,14 +315,17 @@ class Worker:
     def _host(self, name: str) -> Hosted:
         if name not in self._hosted:
             try:
-                self._hosted[name] = Hosted(self._load(name))
-            except SeesayError as error:
-                self._failed = f"{name}: {error}"
+                hosted = Hosted(self._load(name))
+            except Exception as error:
+                self._problem = f"{name} cannot be loaded: {error}"
                 raise
-            self._failed = None
+            self._hosted[name] = hosted
+            self._capabilities[name] = hosted.model.capabilities
+            self._problem = None
         return self._hosted[name]
 
     def _unload(self) -> None:
+        """Give the memory back; the next request loads again."""
         for function in self._unloading:
             function()
         self._hosted.clear()
