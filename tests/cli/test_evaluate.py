@@ -322,6 +322,44 @@ def test_vqa_of_a_model(evaluate: Evaluate, questions: Path, coco_photos: Path, 
 
 
 @pytest.fixture
+def daquar(tmp_path: Path, photos: Path) -> Path:
+    """Two tables of DAQUAR and their pictures."""
+    (photos / "0-red.png").rename(photos / "image1.png")
+    (photos / "1-green.png").rename(photos / "image2.png")
+    photos.rename(tmp_path / "images")
+    train = ["what is on it,cat,image1", "what is there,dog,image1", "what is red,dog,image1", "how many,2,image1"]
+    test = ["what is the cat,dog,image1", 'what is the boat,"boat, tree",image2', "how many dogs,3,image1"]
+    for name, rows in (("train", train), ("test", [*test, "where,cat_tree,image2"])):
+        text = "\n".join(["question,answer,image_id", *rows])
+        (tmp_path / f"qa_{name}.csv").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_vqa_beside_the_commonest_answers_and_blind(
+    evaluate: Evaluate, daquar: Path, answerer: Path, tmp_path: Path
+) -> None:
+    details = tmp_path / "details.jsonl"
+    common = ("vqa", "--data", daquar / "qa_test.csv", "--baseline", daquar / "qa_train.csv", "--model", answerer)
+    report = evaluate(*common, "--blind", "--details", details)
+    exact = {(row["answers"], row["questions"]): row["exact"] for row in report["rows"]}
+    assert exact["commonest", "all"] == 25  # "dog"
+    assert exact["commonest of the form", "all"] == 25  # "dog" for "what is"; "2" for "how many", "dog" for "where"
+    assert exact["commonest of the form", "single"] == pytest.approx(100 / 3)
+    assert exact["commonest of the form", "list"] == exact["commonest of the form", "number"] == 0
+    model = package.load(answerer, precision="fp32", threads=1)
+    said = {row["question"]: row["answer"] for row in read_lines(details)}
+    assert said["what is the cat"] == model.ask(daquar / "images" / "image1.png", "what is the cat").text
+    assert {name for name, _ in exact} == {"model", "commonest", "commonest of the form", "blind"}
+    alone = evaluate("vqa", "--data", daquar / "qa_test.csv", "--model", answerer)
+    assert column(alone, "questions", "of") == {"all": 4, "single": 3, "list": 1, "number": 1, "other": 2}
+    assert "answers" not in alone["rows"][0]
+
+
+def test_blindness_needs_a_model(evaluate: Evaluate, questions: Path, results: Path) -> None:
+    assert "--blind" in evaluate("vqa", "--data", questions, "--results", results, "--blind", fails=True).stderr
+
+
+@pytest.fixture
 def table(tmp_path: Path, photos: Path) -> Path:
     """A question in three turns, the picture given once, and another question."""
     picture = base64.b64encode((photos / "0-red.png").read_bytes()).decode()

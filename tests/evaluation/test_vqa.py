@@ -8,6 +8,7 @@ from seesay.errors import UsageError
 from seesay.evaluation.vqa import (
     CONTRACTIONS,
     Answered,
+    Commonest,
     evaluate_answers,
     exact_match,
     normalise_answer,
@@ -113,3 +114,13 @@ def test_means_of_all_and_of_each_kind() -> None:
     assert [one.questions for one in scores.values()] == [3, 1, 2]
     with pytest.raises(UsageError, match="no answers"):
         evaluate_answers([])
+
+
+def test_the_commonest_answers() -> None:
+    known = [("How many dogs", {"2": 1.0}), ("how many cats", {"3": 0.4, "2": 0.6}), ("what is it", {"dog": 2.5})]
+    commonest = Commonest.of(known)
+    assert commonest.overall == "dog"
+    assert commonest.answer("how many are there") == "2"
+    assert commonest.answer("why") == "dog"
+    with pytest.raises(UsageError, match="no question has an answer"):
+        Commonest.of([("what is it", {})])

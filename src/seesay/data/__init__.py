@@ -2,6 +2,7 @@
 
 from seesay.data.blip import read_blip
 from seesay.data.coco import read_coco, read_karpathy, write_coco_results
+from seesay.data.daquar import read_daquar
 from seesay.data.example import Example, Question, Report
 from seesay.data.flickr import read_flickr
 from seesay.data.folders import read_image_folder, read_labels, read_metadata, read_sidecars
@@ -24,6 +25,7 @@ __all__ = [
     "open_writer",
     "read_blip",
     "read_coco",
+    "read_daquar",
     "read_dataset",
     "read_flickr",
     "read_image_folder",

@@ -12,6 +12,7 @@ from typing import Any
 
 from seesay.data.blip import blip_examples
 from seesay.data.coco import coco_examples, karpathy_examples
+from seesay.data.daquar import is_daquar, read_daquar
 from seesay.data.example import Example, Report, load_json, log_broken
 from seesay.data.flickr import read_flickr
 from seesay.data.folders import (
@@ -34,8 +35,8 @@ from seesay.images.tars import TARS
 FORMATS = f"""\
 looked for a file: shards of WebDataset ({" ".join(TARS)}), a table ({" ".join(sorted(TABLES))}, or .txt with a header),
 a .json of COCO's captions, of Karpathy, of VQAv2's questions or of BLIP, Flickr's name.jpg#0<TAB>caption, labels as
-file<TAB>class<TAB>n01234567; for a folder: {", ".join(METADATA)}, shards, pictures with or without side-cars
-({" ".join(sorted("." + suffix for suffix in BESIDE))}), a folder a class, Parquet tables"""
+file<TAB>class<TAB>n01234567, DAQUAR's questions; for a folder: {", ".join(METADATA)}, shards, pictures with or without
+side-cars ({" ".join(sorted("." + suffix for suffix in BESIDE))}), a folder a class, Parquet tables"""
 SPLITS = frozenset({"train", "restval", "val", "valid", "validation", "dev", "test"})
 """Names of folders that are taken for splits."""
 
@@ -94,20 +95,23 @@ def _file(path: Path, columns: list[str], images: Path | None, wanted: list[str]
         return read_shards(path, report)
     if name.endswith(".json"):
         return _json(path, load_json(path), images, report)
-    line = _first_line(path) if path.suffix.lower() != ".parquet" else ""
+    line, second = _first_lines(path) if path.suffix.lower() != ".parquet" else ("", "")
     if re.match(r"[^\t]+#\d+\t", line):
         return _flickr(path, images, wanted, report)
     if re.fullmatch(r"[^\t]+\t[^\t]+\tn\d{8}", line):
         return read_labels(path, images, report)
+    if is_daquar(line, second) and not columns:
+        return read_daquar(path, images, report)
     if path.suffix.lower() in TABLES or names_pictures(re.split(r"[,;\t|]", line)):
         image, caption = [*columns, None, None][:2]
         return read_table(path, images, report, image=image, caption=caption)
     raise DataError(f"{path}: not recognised as a data set; {FORMATS}", "use the reader of its format")
 
 
-def _first_line(path: Path) -> str:
+def _first_lines(path: Path) -> tuple[str, str]:
     with path.open("rb") as file:
-        return file.readline(10_000).decode("utf-8-sig", "replace").rstrip("\r\n")
+        first, second = (file.readline(10_000).decode("utf-8-sig", "replace").rstrip("\r\n") for _ in range(2))
+    return first, second
 
 
 def _json(path: Path, document: Any, images: Path | None, report: Report) -> Iterator[Example]:

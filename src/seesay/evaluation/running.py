@@ -82,6 +82,19 @@ def answer_questions(
     return found
 
 
+def answer_blind(
+    model: Describer, questions: Sequence[str], options: AskOptions, progress: Progress = no_progress
+) -> list[Answer]:
+    """The answers that the words alone lead to: the model sees plain grey. Equal questions are asked once."""
+    seen = model.see(np.full((256, 256, 3), 127, np.uint8))
+    answers: dict[str, Answer] = {}
+    different = list(dict.fromkeys(questions))
+    for batch in _batches(different, BATCH):
+        answers |= dict(zip(batch, _good(model.answers([seen] * len(batch), batch, options)), strict=True))
+        progress(len(answers), len(different))
+    return [answers[question] for question in questions]
+
+
 def ask_in_order(
     model: Describer,
     asked: Iterable[tuple[ImageLike, str, AskOptions]],

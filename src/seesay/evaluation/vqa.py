@@ -7,7 +7,7 @@ published figure was made with; what looks like a fault here is one there.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seesay.errors import UsageError
@@ -141,6 +141,42 @@ def evaluate_answers(answered: Sequence[Answered]) -> dict[str, VqaScores]:
         )
         for kind, group in groups.items()
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Commonest:
+    """The answers that are given most: what a model must beat to be said to look, or to read."""
+
+    overall: str
+    by_form: Mapping[str, str]
+    """The commonest answer to each form of question."""
+
+    @classmethod
+    def of(cls, answered: Iterable[tuple[str, Mapping[str, float]]]) -> Commonest:
+        """Of questions, such as those of a training set, with their weighted answers. Ties go to the first given."""
+        forms: dict[str, dict[str, float]] = {}
+        overall: dict[str, float] = {}
+        for question, given in answered:
+            for counts in (overall, forms.setdefault(form_of(question), {})):
+                for answer, weight in given.items():
+                    counts[answer] = counts.get(answer, 0) + weight
+        if not overall:
+            raise UsageError("no question has an answer", "give questions with answers")
+        by_form = {form: max(counts, key=counts.__getitem__) for form, counts in forms.items() if counts}
+        return cls(max(overall, key=overall.__getitem__), by_form)
+
+    def answer(self, question: str) -> str:
+        """The commonest answer to questions of this one's form; the commonest of all where there were none."""
+        return self.by_form.get(form_of(question), self.overall)
+
+
+def form_of(question: str) -> str:
+    """The question's first two words, such as "how many"."""
+    return " ".join(question.lower().split()[:2])
+
+
+LIST = "list"
+"""The kind of a question that DAQUAR answers with several things, as one answer: "book, tape"."""
 
 
 def kind_of(given: Sequence[str]) -> str:

@@ -31,49 +31,63 @@ from seesay.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from seesay.asking import AskOptions
-    from seesay.data import Example
+    from seesay.data import Example, Question
     from seesay.evaluation.choice import Choice
     from seesay.evaluation.report import Row
+    from seesay.evaluation.vqa import Answered
 
 
 @click.command(
     epilog=examples(
         "vqa --data v2_OpenEnded_mscoco_val2014_questions.json --results answers.json",
         "vqa --data vqa.jsonl --images photos --model blip-vqa-base --answer-list answers.txt",
+        "vqa --data daquar/qa_test.csv --baseline daquar/qa_train.csv --blind",
     )
 )
-@data_options("Pictures with questions and people's answers: VQAv2, or a table.")
+@data_options("Pictures with questions and people's answers: VQAv2, DAQUAR, or a table.")
 @click.option("--results", type=FILE, help="Answers to score: VQAv2's results (question_id and answer).")
 @machine_options
 @click.option("--answer-list", type=FILE, help="Answers to choose from, one a line. [default: written freely]")
+@click.option("--baseline", metavar="DATASET", help="Questions whose commonest answers are scored beside: training's.")
+@click.option("--blind", is_flag=True, help="Score the model also without the picture: it sees plain grey.")
 @report_options
 def vqa(**given: Any) -> None:
-    """Answers to questions: VQAv2's accuracy, and the share of answers that somebody gave (exact)."""
+    """Answers to questions: VQAv2's accuracy, and the share of answers that somebody gave (exact).
+
+    Where questions have one answer each, and some answers are lists (DAQUAR), "single" are the others: the figure that
+    papers give. A list is met only as it is written.
+    """
     from seesay.evaluation.rows import read_answers
-    from seesay.evaluation.vqa import Answered, evaluate_answers, exact_match, kind_of, people, vqa_accuracy
+    from seesay.evaluation.vqa import exact_match, vqa_accuracy
 
     asked = [one for one in read(given["data"], given["images"], given["split"]) if one.questions][: given["limit"]]
     questions = [(one, question) for one in asked for question in one.questions]
     if unanswered := [question for _, question in questions if not question.answers]:
         raise DataError(f"{given['data']}: nobody's answer to {unanswered[0].text!r}", "give annotations too")
     models: list[Mapping[str, object]] = []
-    data = digests(given["data"], _annotations(given["data"]), given["results"], given["answer_list"])
+    data = digests(
+        given["data"], _annotations(given["data"]), given["results"], given["answer_list"], given["baseline"]
+    )
+    others: dict[str, list[str]] = {}
+    if given["baseline"]:
+        others |= _commonest(given, [question for _, question in questions])
     if given["results"]:
+        if given["blind"]:
+            raise UsageError("--blind asks a model, and --results has none", "Leave one of them out.")
         numbers = [question.question_id for _, question in questions]
         if None in numbers:
             raise UsageError(f"questions of {given['data']} have no question_id", "Number them, or let a model answer.")
         answers = read_answers(given["results"], numbers, key="question_id", answer=("answer", "text"))
     else:
-        answers = _answer(asked, given, models)
+        answers, blind = _answer(asked, given, models)
+        others |= blind
         data |= digest_of(asked, given["images"])
-    records = []
-    for (_, question), answer in zip(questions, answers, strict=True):
-        truth = people(question.answers)
-        records.append(Answered(answer, truth, kind_of(truth)))
-    rows = [
-        {"questions": kind, "accuracy": 100 * one.accuracy, "exact": 100 * one.exact, "of": one.questions}
-        for kind, one in evaluate_answers(records).items()
-    ]
+    records = _records([question for _, question in questions], answers)
+    rows = _scores(records)
+    if others:
+        rows = [{"answers": "given" if given["results"] else "model"} | row for row in rows]
+    for name, said in others.items():
+        rows += [{"answers": name} | row for row in _scores(_records([one for _, one in questions], said))]
     details = [
         {
             "image": example.name,
@@ -88,6 +102,43 @@ def vqa(**given: Any) -> None:
     finish("vqa", rows, given, models=models, data=data, details=details)
 
 
+def _records(questions: Sequence[Question], answers: Sequence[str]) -> list[Answered]:
+    """The answers beside people's, each of its kind; lists are told apart where nobody could disagree."""
+    from seesay.evaluation.vqa import LIST, Answered, kind_of, people
+
+    alone = all(len(question.answers) == 1 for question in questions)
+    truths = [people(question.answers) for question in questions]
+    return [
+        Answered(answer, truth, LIST if alone and "," in truth[0] else kind_of(truth))
+        for answer, truth in zip(answers, truths, strict=True)
+    ]
+
+
+def _scores(records: Sequence[Answered]) -> list[dict[str, object]]:
+    from seesay.evaluation.vqa import LIST, evaluate_answers
+
+    scores = evaluate_answers(records)
+    single = [one for one in records if one.kind != LIST]
+    if single and len(single) < len(records):
+        scores = {"all": scores.pop("all"), "single": evaluate_answers(single)["all"]} | scores
+    return [
+        {"questions": kind, "accuracy": 100 * one.accuracy, "exact": 100 * one.exact, "of": one.questions}
+        for kind, one in scores.items()
+    ]
+
+
+def _commonest(given: Mapping[str, Any], questions: Sequence[Question]) -> dict[str, list[str]]:
+    """What the commonest answers of the baseline's questions would be here."""
+    from seesay.evaluation.vqa import Commonest
+
+    known = [question for one in read(given["baseline"], None, None) for question in one.questions]
+    commonest = Commonest.of((question.text, question.answers) for question in known)
+    return {
+        "commonest": [commonest.overall] * len(questions),
+        "commonest of the form": [commonest.answer(question.text) for question in questions],
+    }
+
+
 def _annotations(data: str) -> Path | None:
     """VQAv2's second file, which is read with the first where it lies beside it."""
     from seesay.data.vqa import annotations_beside
@@ -95,10 +146,12 @@ def _annotations(data: str) -> Path | None:
     return annotations_beside(Path(data)) if data.endswith(".json") else None
 
 
-def _answer(asked: Sequence[Example], given: Mapping[str, Any], models: list[Mapping[str, object]]) -> list[str]:
-    """The model's answers to every question; `models` gets what was run."""
+def _answer(
+    asked: Sequence[Example], given: Mapping[str, Any], models: list[Mapping[str, object]]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """The model's answers to every question, and those without the picture if wanted; `models` gets what was run."""
     from seesay.asking import AskOptions
-    from seesay.evaluation.running import answer_questions
+    from seesay.evaluation.running import answer_blind, answer_questions
 
     answers: tuple[str, ...] = ()
     if given["answer_list"]:
@@ -108,7 +161,12 @@ def _answer(asked: Sequence[Example], given: Mapping[str, Any], models: list[Map
     with progress("pictures", len(asked)) as watch:
         found = answer_questions(model, pictures_of(asked), questions, options, watch)
     models.append(about(model, asdict(options) | {"answers": len(answers)}))
-    return [one.text for each in found for one in each]
+    blind: dict[str, list[str]] = {}
+    if given["blind"]:
+        texts = [text for each in questions for text in each]
+        with progress("questions", len(texts)) as watch:
+            blind["blind"] = [one.text for one in answer_blind(model, texts, options, watch)]
+    return [one.text for each in found for one in each], blind
 
 
 @click.command(
