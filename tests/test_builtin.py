@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import seesay
+from seesay.engine.base import Encoded
 
 ROOT = Path(__file__).parents[1]
 BUILTIN = Path(seesay.__file__).parent / "builtin"
@@ -53,11 +55,21 @@ def test_what_it_is_certain_of_is_named(model: seesay.Blip) -> None:
     concepts = seen.encoded.concepts.copy()
     concepts[:] = 0
     concepts[0, words.index("piano")] = 0.9
-    from seesay.engine.base import Encoded
-
     told = seesay.Seen(Encoded(seen.encoded.features, concepts), seen.model)
     assert "piano" in model.caption(told).text
     assert "piano" not in model.caption(told, name_objects=False).text
+
+
+def test_the_article_fits_what_is_named(model: seesay.Blip) -> None:
+    words = model.checkpoint.config.vision.concept_words
+    seen = model.see(BUILTIN / "cat.jpg")
+    assert seen.encoded.concepts is not None
+    for word in ("ape", "accordion", "umbrella", "oboe"):
+        concepts = np.zeros_like(seen.encoded.concepts)
+        concepts[0, words.index(word)] = 0.9
+        caption = model.caption(seesay.Seen(Encoded(seen.encoded.features, concepts), seen.model)).text
+        assert word in caption
+        assert f" a {word}" not in f" {caption}"
 
 
 def test_the_readmes_five_lines_print_what_they_say() -> None:

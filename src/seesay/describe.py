@@ -22,7 +22,7 @@ from seesay.errors import CapabilityError, ImageError, UsageError
 from seesay.images import ImageLike, open_image, to_pixels
 from seesay.images.limits import DEFAULT_LIMITS, Limits
 from seesay.records import Answer, Caption, Embedding, Match, Provenance
-from seesay.texts import TextReader
+from seesay.texts import TextReader, begins_with_vowel
 from seesay.tokenizer import Tokenizer
 
 CERTAIN = 0.35
@@ -335,8 +335,9 @@ class Blip:
         has several times the rows. A degenerate caption is then tried again, once.
         """
         described: list[tuple[list[Hypothesis], list[str]]] = []
-        for one, hypotheses in zip(encoded, self._search(encoded, options), strict=True):
-            must = self._constraint(one, options)
+        musts = [self._constraint(one, options) for one in encoded]
+        options = replace(options, forbidden=options.forbidden + self._wrong_articles(musts))
+        for one, must, hypotheses in zip(encoded, musts, self._search(encoded, options), strict=True):
             said = [*self._prompt(options), *hypotheses[0].tokens]
             if must and not meets(said, (must,), self.tokenizer.continuations):
                 [hypotheses] = self._search([one], options, must)
@@ -380,6 +381,14 @@ class Blip:
             return ()
         certain = np.flatnonzero(encoded.concepts[0] >= CERTAIN)
         return tuple(form for word in certain for form in self._word_forms[word])
+
+    def _wrong_articles(self, musts: Iterable[Words]) -> Words:
+        """Articles that cannot stand before the words that must be named, "a ape" or "an cats", with those words.
+
+        The decoder has met some of them a few times only, and is led to them, not free to say something else."""
+        [a], [an] = (self.tokenizer.encode(article) for article in ("a", "an"))
+        words = {form: self.tokenizer.decode(form) for must in musts for form in must}
+        return tuple((a if begins_with_vowel(word) else an, *form) for form, word in words.items())
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

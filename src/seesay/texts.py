@@ -23,6 +23,9 @@ end, and results say so ("shortened")."""
 ROWS = 128
 """Texts in one call of the engine, at most: 128 of 35 tokens beside a picture of 577 have 125 MB of scores."""
 
+SOUNDS_LIKE_YOU = ("uni", "eu", "one")
+"""How words begin that have a vowel in writing, not in speech."""
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -86,3 +89,8 @@ def bundles(pictures: Sequence[int], kinds: Sequence[int], most: int = ROWS) -> 
         fit = most // each
         for start in range(0, len(parts), fit):
             yield parts[start : start + fit]
+
+
+def begins_with_vowel(word: str) -> bool:
+    """Whether "an" stands before it: an ape, but a unicycle."""
+    return word[:1] in tuple("aeiou") and not word.startswith(SOUNDS_LIKE_YOU)

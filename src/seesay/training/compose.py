@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seesay.texts import begins_with_vowel
 from seesay.training.concepts import Concepts
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIDE, BORDER = 96, 9  # pixels of the picture looked at, and of its border, which is mostly background
-SOUNDS_LIKE_YOU = ("uni", "eu", "one")  # a vowel in writing, not in speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,7 @@ def noun_phrase(word: str, concepts: Concepts) -> str:
         return concepts.phrases[word]
     if concepts.has_kind(word, "mass"):
         return word
-    vowel = word[0] in "aeiou" and not word.startswith(SOUNDS_LIKE_YOU)
-    return f"{'an' if vowel else 'a'} {word}"
+    return f"{'an' if begins_with_vowel(word) else 'a'} {word}"
 
 
 def _sentences(word: str, thing: str, seen: Background, concepts: Concepts) -> tuple[str, ...]:
