@@ -13,7 +13,7 @@ from PIL import Image
 from seesay.describe import Blip, Describer
 from seesay.explaining import explain
 
-from conftest import data_uri, picture  # isort: skip
+from conftest import data_uri, http, picture  # isort: skip
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def model(load: Callable[[str], Describer]) -> Describer:
 
 
 def ask(server: str, path: str, **body: object) -> httpx2.Response:
-    return httpx2.post(f"{server}{path}", json=body)
+    return http.post(f"{server}{path}", json=body)
 
 
 def test_a_caption_is_the_models(server: str, model: Describer) -> None:
@@ -36,9 +36,9 @@ def test_a_caption_is_the_models(server: str, model: Describer) -> None:
 
 def test_the_picture_itself_may_be_the_body(server: str, model: Describer) -> None:
     image = {"Content-Type": "image/png"}
-    told = httpx2.post(f"{server}/v1/caption?prompt=a+red&max_tokens=4", content=picture(2), headers=image).json()
+    told = http.post(f"{server}/v1/caption?prompt=a+red&max_tokens=4", content=picture(2), headers=image).json()
     assert told["caption"] == model.caption(picture(2), prompt="a red", max_new_tokens=4).text
-    told = httpx2.post(f"{server}/v1/match?texts=a+cat&texts=a+dog", content=picture(2), headers=image).json()
+    told = http.post(f"{server}/v1/match?texts=a+cat&texts=a+dog", content=picture(2), headers=image).json()
     assert [one["text"] for one in told["matches"]] == ["a cat", "a dog"]
 
 
@@ -139,16 +139,16 @@ def test_a_question_without_a_word_costs_nobody_else(serve: Callable[..., str], 
 
 
 def test_pages_and_state(server: str) -> None:
-    assert httpx2.get(f"{server}/health").json() == {"status": "ok"}
-    assert httpx2.get(f"{server}/ready").json()["models"] == ["full", "caption"]
-    assert "<html" in httpx2.get(f"{server}/").text
-    page = httpx2.get(f"{server}/docs").text
-    described = httpx2.get(f"{server}/openapi.json").json()["paths"]
+    assert http.get(f"{server}/health").json() == {"status": "ok"}
+    assert http.get(f"{server}/ready").json()["models"] == ["full", "caption"]
+    assert "<html" in http.get(f"{server}/").text
+    page = http.get(f"{server}/docs").text
+    described = http.get(f"{server}/openapi.json").json()["paths"]
     for path in ("/v1/caption", "/v1/search", "/v1/chat/completions", "/api/generate"):
         assert path in described
         assert f"<code>{path}</code>" in page
     assert "http://" not in page.replace("http://json-schema", "")
     assert "https://" not in page
     assert "bad_words" in page
-    counted = httpx2.get(f"{server}/metrics").text
+    counted = http.get(f"{server}/metrics").text
     assert 'seesay_requests_total{caller="",path="/health",status="200"} 1.0' in counted

@@ -1,0 +1,66 @@
+"""Ollama's own client against a real server."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+
+import ollama
+import pytest
+
+from seesay.describe import Describer
+
+from conftest import picture  # isort: skip
+
+
+@pytest.fixture
+def client(server: str) -> Iterator[ollama.Client]:
+    with ollama.Client(host=server) as made:
+        yield made
+
+
+def test_generate(client: ollama.Client, load: Callable[[str], Describer]) -> None:
+    told = client.generate(model="caption", prompt="Write a caption for this image", images=[picture(1)])
+    assert told.response == load("caption").caption(picture(1)).text
+    assert told.done
+    assert told.model == "caption:latest"
+
+
+def test_generate_as_a_stream(client: ollama.Client, load: Callable[[str], Describer]) -> None:
+    """A stream is what Ollama gives where nobody says otherwise."""
+    encoded = base64.b64encode(picture(2)).decode()
+    pieces = list(client.generate(model="full:latest", prompt="is it a dog?", images=[encoded], stream=True))
+    assert "".join(one.response or "" for one in pieces) == load("full").ask(picture(2), "is it a dog?").text
+    assert [one.done for one in pieces] == [False] * (len(pieces) - 1) + [True]
+    assert pieces[-1].done_reason == "stop"
+
+
+def test_chat_whose_picture_came_before(client: ollama.Client, load: Callable[[str], Describer]) -> None:
+    told = client.chat(
+        model="full",
+        messages=[
+            {"role": "user", "content": "What is this?", "images": [picture(3)]},
+            {"role": "assistant", "content": "a cat"},
+            {"role": "user", "content": "is it red?"},
+        ],
+    )
+    assert told.message.content == load("full").ask(picture(3), "is it red?").text
+
+
+def test_models(client: ollama.Client) -> None:
+    assert [one.model for one in client.list().models] == ["full:latest", "caption:latest"]
+    assert client.show("full").capabilities == ["completion", "embedding", "vision"]
+    assert {one.model for one in client.ps().models} <= {"full:latest", "caption:latest"}
+    assert client.generate(model="full").done_reason == "load"
+
+
+def test_errors_are_the_clients_own(client: ollama.Client) -> None:
+    with pytest.raises(ollama.ResponseError, match=r"cannot answer questions.*blip-vqa-base") as refused:
+        client.generate(model="caption", prompt="is it a cat?", images=[picture(1)])
+    assert refused.value.status_code == 400
+    with pytest.raises(ollama.ResponseError, match="served"):
+        client.generate(model="llava", prompt="is it a cat?", images=[picture(1)])
+    with pytest.raises(ollama.ResponseError, match="no picture"):
+        client.chat(model="full", messages=[{"role": "user", "content": "Hello"}])
+    with pytest.raises(ollama.ResponseError, match="JSON"):
+        client.generate(model="full", prompt="describe", images=[picture(1)], format="json")
