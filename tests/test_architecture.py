@@ -83,6 +83,7 @@ HOMES = {  # heavy library -> where it may be imported, at the top of a file or 
     "uvicorn": {"server/", "cli/serve.py", "cli/mcp.py"},
     "prometheus_client": {"server/"},
     "mcp": {"server/"},
+    "psycopg": {"library/postgres.py"},
     "ray": {"bootstrapping/cluster.py"},
     "rich": set(),
 }

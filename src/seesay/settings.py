@@ -44,8 +44,8 @@ class Settings:
     """Name, hub id or folder of the model that verbs use when none is given."""
     cache: Path = field(default_factory=_default_cache)
     """Folder of converted graphs, and of models put there by hand. Downloads lie in the hub's own cache."""
-    library: Path = field(default_factory=_default_library)
-    """The photo library's file."""
+    library: Path | str = field(default_factory=_default_library)
+    """The photo library's file, or its address in PostgreSQL (postgresql://...)."""
     threads: int | None = None
     """Threads for the arithmetic; None leaves it to the engine."""
     precision: Precision = "auto"
@@ -115,6 +115,11 @@ def _folder(value: object) -> Path:
     return Path(_name(value)).expanduser()
 
 
+def _library(value: object) -> Path | str:
+    name = _name(value)
+    return name if name.startswith(("postgresql://", "postgres://")) else _folder(name)
+
+
 def _threads(value: object) -> int:
     count = int(value) if isinstance(value, str) and value.isdecimal() else value
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
@@ -144,7 +149,7 @@ def _switch(value: object) -> bool:
 _CHECKS: Mapping[str, Callable[[object], object]] = {
     "model": _name,
     "cache": _folder,
-    "library": _folder,
+    "library": _library,
     "threads": _threads,
     "precision": _precision,
     "device": _device,

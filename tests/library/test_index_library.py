@@ -17,7 +17,6 @@ from seesay.describe import Describer
 from seesay.errors import DataError, ImageError
 from seesay.library import Indexer, Library
 from seesay.library.migrations import FIRST, MIGRATIONS, _statements
-from seesay.library.vectors import open_vectors
 
 Load = Callable[[str], Describer]
 
@@ -35,7 +34,7 @@ def test_every_photograph_has_its_own_caption_and_vectors(library: Library, albu
     model = load("pretrain")
     assert run(Indexer(library, model, batch_size=3), album) == {"indexed": 4}
     assert captions(library) == {path.name: model.caption(path).text for path in album.rglob("*.jpg")}
-    vectors = open_vectors(library, 1, "image")
+    vectors = library.database.vectors(1, "image")
     for path in album.rglob("*.jpg"):
         vector = model.embed_image(path).vector
         [(item, cosine)] = vectors.nearest(vector, 1, np.sort(vectors.items))

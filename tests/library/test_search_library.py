@@ -19,7 +19,6 @@ from seesay.library.calibration import calibrate, logistic, probabilities
 from seesay.library.page import to_html
 from seesay.library.scan import FoundFile
 from seesay.library.store import ContentTold, ItemTold, Wants
-from seesay.library.vectors import open_vectors
 from seesay.records import Embedding
 
 Load = Callable[[str], Describer]
@@ -116,8 +115,8 @@ class TestWords:
     def test_words_that_say_nothing_are_words_where_there_are_no_others(self, filled: Library) -> None:
         assert names(filled, "at the")[0] == "IMG_3.jpg"
 
-    def test_gone_files_are_not_found(self, filled: Library) -> None:
-        filled.connection.execute("UPDATE files SET missing = 'now' WHERE cast(path AS TEXT) LIKE '%IMG_1.jpg'")
+    def test_gone_files_are_not_found(self, filled: Library, tmp_path: Path) -> None:
+        filled.connection.execute("UPDATE files SET missing = 'now' WHERE path = ?", [bytes(tmp_path / "IMG_1.jpg")])
         assert names(filled, "dog beach") == ["IMG_3.jpg", "IMG_2.jpg"]
 
 
@@ -201,7 +200,7 @@ class TestVectors:
         from PIL import Image
 
         Image.new("RGB", (64, 64), "green").save(album / "green.png")
-        with Library(indexed.path) as other:
+        with Library(indexed.name) as other:
             indexer = Indexer(other, model)
             list(indexer.index(indexer.scan([album])))
         found = searcher.search(Query(like=album / "green.png"))
@@ -246,7 +245,7 @@ class TestNearest:
         vectors = self.unit(5000, 48, 0)
         vectors[7, 0] = 30  # one with a large step
         space = self.filled(library, vectors)
-        opened = open_vectors(library, space, "image")
+        opened = library.database.vectors(space, "image")
         halves = vectors.astype(np.float16).astype(np.float32)
         allowed = np.arange(1, 5001)
         for query in self.unit(20, 48, 1):
@@ -263,8 +262,8 @@ class TestNearest:
     def test_its_file_may_be_lost_or_damaged(self, library: Library, damage: str) -> None:
         vectors = self.unit(50, 16, 0)
         space = self.filled(library, vectors)
-        open_vectors(library, space, "image")
-        [path] = library.path.parent.glob("*.f16")
+        library.database.vectors(space, "image")
+        [path] = Path(library.name).parent.glob("*.f16")
         whole = path.read_bytes()
         if damage == "gone":
             path.unlink()
@@ -274,19 +273,19 @@ class TestNearest:
             path.write_bytes(whole[:16] + bytes(whole[i] ^ 1 for i in range(16, len(whole))))
         else:
             path.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) // 2))
-        opened = open_vectors(library, space, "image")
+        opened = library.database.vectors(space, "image")
         assert path.read_bytes() == whole
         np.testing.assert_array_equal(opened.matrix, vectors.astype(np.float16))
 
     def test_a_new_vector_replaces_an_old_one_also_where_the_file_is_open(self, library: Library) -> None:
         vectors = self.unit(50, 16, 0)
         space = self.filled(library, vectors)
-        before = open_vectors(library, space, "image")
+        before = library.database.vectors(space, "image")
         with library.writing() as run:
             run.execute("DELETE FROM vectors WHERE item = 3")
             other = (-vectors[2]).astype("<f2").tobytes()
             run.execute("INSERT INTO vectors (item, space, kind, vector) VALUES (3, ?, 'image', ?)", [space, other])
-        after = open_vectors(library, space, "image")
+        after = library.database.vectors(space, "image")
         allowed = np.arange(1, 51)
         assert before.nearest(vectors[2], 1, allowed)[0][0] == 3
         assert after.nearest(-vectors[2], 1, allowed)[0][0] == 3

@@ -319,7 +319,7 @@ def test_without_exiftool_it_says_what_to_install(indexed: Library, monkeypatch:
 
 
 def test_the_commands_write_and_undo(indexed: Library, album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEESAY_LIBRARY", str(indexed.path))
+    monkeypatch.setenv("SEESAY_LIBRARY", indexed.name)
     run = CliRunner()
     done = run.invoke(cli, ["write", str(album / "space")])
     assert (done.exit_code, done.stderr) == (0, "2 written\n")

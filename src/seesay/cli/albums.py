@@ -33,7 +33,7 @@ Exit status: 0 done.
 @library_option
 @click.option("--count", type=click.IntRange(min=1), help="Groups to look for. [default: by the number of photographs]")
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
-def albums(paths: tuple[Path, ...], library: Path | None, count: int | None, form: str) -> None:
+def albums(paths: tuple[Path, ...], library: str | None, count: int | None, form: str) -> None:
     """Group photographs by what they show, and name each group by its words.
 
     By the pictures' vectors, where a model that embeds has indexed them all; else by the words of their captions.

@@ -30,7 +30,7 @@ Exit status: 0 done, whether or not there are any.
 @library_option
 @click.option("--most", type=click.IntRange(0, 7), default=7, show_default=True, help="Bits of 64 that may differ.")
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
-def duplicates(paths: tuple[Path, ...], library: Path | None, most: int, form: str) -> None:
+def duplicates(paths: tuple[Path, ...], library: str | None, most: int, form: str) -> None:
     """Show photographs that look the same: copies, also resized, recompressed or slightly retouched.
 
     A group a paragraph, the largest file first; "=" marks those with the same bytes as the one above. Nothing is

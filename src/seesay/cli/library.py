@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +14,11 @@ if TYPE_CHECKING:
     from seesay.settings import Settings
 
 library_option = click.option(
-    "--library", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="The photo library's file."
+    "--library",
+    "--store",
+    "library",
+    metavar="FILE|postgresql://...",
+    help="The photo library: a file, or a database (extra: postgres).",
 )
 
 
@@ -29,11 +32,11 @@ def settings_of(given: dict[str, Any]) -> Settings:
 
 def open_library(settings: Settings) -> Library:
     """A library that is there. Raises UsageError where there is none, DataError where it is none."""
-    from seesay.library.store import Library
+    from seesay.library.store import Library, exists, shown
 
-    if not settings.library.exists():
+    if not exists(settings.library):
         raise UsageError(
-            f"There is no photo library at {printable(str(settings.library))}", "Make one: seesay index FOLDER."
+            f"There is no photo library at {printable(shown(settings.library))}", "Make one: seesay index FOLDER."
         )
     return Library(settings.library)
 

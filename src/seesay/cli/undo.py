@@ -25,7 +25,7 @@ Exit status: 0 all restored, 1 some were left alone or failed, 2 the command can
 @library_option
 @click.option("--force", is_flag=True, help="Restore also what somebody changed since.")
 @click.pass_context
-def undo(ctx: click.Context, /, paths: tuple[Path, ...], library: Path | None, force: bool) -> None:
+def undo(ctx: click.Context, /, paths: tuple[Path, ...], library: str | None, force: bool) -> None:
     """Take back what `seesay write` wrote: of all photographs, or of those in a PATH.
 
     Side-cars get their old bytes, or go where there were none; in photographs the old values return. A file that

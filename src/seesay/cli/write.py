@@ -48,7 +48,7 @@ def write(
     ctx: click.Context,
     /,
     paths: tuple[Path, ...],
-    library: Path | None,
+    library: str | None,
     embed: bool,
     keywords: bool,
     overwrite: str | None,

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from seesay.errors import UsageError
 from seesay.library.calibration import content_words
 from seesay.library.store import Library
-from seesay.library.vectors import open_vectors
 
 WIDTH = 128
 """Dimensions that words are put into where there are no vectors."""
@@ -80,9 +79,10 @@ def albums(library: Library, within: Sequence[Path] = (), *, count: int | None =
 
 def _photos(library: Library, within: Sequence[Path]) -> list[_Photo]:
     rows = library.rows(
-        "SELECT i.id, min(f.path), i.caption, c.taken FROM items i JOIN contents c ON c.id = i.content "
-        "JOIN files f ON f.content = c.id WHERE f.missing IS NULL AND c.kind = 'photo' GROUP BY i.id ORDER BY i.id"
+        "SELECT i.id, f.path, i.caption, c.taken FROM items i JOIN contents c ON c.id = i.content "
+        "JOIN files f ON f.content = c.id WHERE f.missing IS NULL AND c.kind = 'photo' ORDER BY i.id, f.path DESC"
     )
+    firsts = {row[0]: row for row in rows}  # the last of each item, which is the first path of copies
     found = [
         _Photo(
             item,
@@ -90,7 +90,7 @@ def _photos(library: Library, within: Sequence[Path]) -> list[_Photo]:
             content_words(caption),
             datetime.fromisoformat(taken) if taken else None,
         )
-        for item, path, caption, taken in rows
+        for item, path, caption, taken in firsts.values()
     ]
     return [one for one in found if not within or any(one.path.is_relative_to(root.absolute()) for root in within)]
 
@@ -102,7 +102,7 @@ def _vectors(library: Library, photos: Sequence[_Photo]) -> NDArray[np.float32] 
     )
     if not spaces:
         return None
-    items, matrix = open_vectors(library, spaces[0][0], "image").of(np.array([one.item for one in photos], np.int64))
+    items, matrix = library.database.vectors(spaces[0][0], "image").of(np.array([one.item for one in photos], np.int64))
     row_of = {int(item): row for row, item in enumerate(items)}
     if any(photo.item not in row_of for photo in photos):
         return None

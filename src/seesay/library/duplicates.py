@@ -30,7 +30,7 @@ def duplicates(library: Library, within: Sequence[Path] = (), *, most: int = NEA
     """
     rows = library.rows(
         "SELECT f.path, f.size, c.digest, c.likeness FROM files f JOIN contents c ON c.id = f.content "
-        "WHERE f.missing IS NULL AND c.likeness NOT NULL ORDER BY f.path"
+        "WHERE f.missing IS NULL AND c.likeness IS NOT NULL ORDER BY f.path"
     )
     copies = [(Copy(Path(os.fsdecode(path)), size, digest), likeness) for path, size, digest, likeness in rows]
     kept = [

@@ -109,6 +109,7 @@ class Indexer:
             self.library.release()
         if self.wants.space:
             calibrate(self.library, self.wants.space)
+            self.library.database.settle(self.wants.space)
 
     def _batch(self, files: Sequence[FoundFile]) -> Iterator[Event]:
         changed: list[FoundFile] = []

@@ -91,7 +91,21 @@ CREATE TABLE writes (                   -- metadata that was written, and what s
 CREATE INDEX writes_target ON writes(target);
 """
 
-MIGRATIONS = (FIRST, SECOND)
+THIRD = """
+CREATE TABLE captions (                 -- of items that a person edited: every version, none is ever changed
+    id INTEGER PRIMARY KEY,
+    item INTEGER NOT NULL REFERENCES items(id) ON DELETE CASCADE,
+    caption TEXT NOT NULL,
+    score REAL,
+    author TEXT NOT NULL,               -- the model; empty: a person
+    made TEXT NOT NULL,
+    earlier INTEGER REFERENCES captions(id)  -- the one whose place it took
+);
+CREATE INDEX captions_item ON captions(item);
+ALTER TABLE items ADD COLUMN version INTEGER REFERENCES captions(id);  -- in force; NULL: as the model told it last
+"""
+
+MIGRATIONS = (FIRST, SECOND, THIRD)
 """Only ever added to: a library of version N has been through the first N."""
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -24,17 +24,15 @@ from seesay.describe import ABLE, Describer
 from seesay.errors import ImageError, UsageError
 from seesay.images import ImageLike, open_image
 from seesay.library.calibration import content_words, probabilities
+from seesay.library.database import Kind, Nearest
 from seesay.library.indexing import PROBE_TEXT
 from seesay.library.store import Library
-from seesay.library.vectors import Vectors, open_vectors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Part = Literal["words", "image", "caption"]
-FIELDS = ("caption", "text", "keywords", "description", "name")
-"""Columns of full-text search: what the model says, what stands in the picture, keywords, people and places, what
-somebody wrote, and the names of files."""
+KINDS: tuple[Kind, ...] = ("image", "caption")
 OURS = "caption"
 """The column that a machine wrote."""
 DEPTH = 200
@@ -143,12 +141,12 @@ class Found:
 class _State:
     """What is kept in memory between queries, until the library changes."""
 
-    version: tuple[int, int]
+    version: Hashable
     live: NDArray[np.int64]
     """Items that have a file, sorted."""
     weights: NDArray[np.float64]
     """(live,): what a word counts in each, less in long ones."""
-    vectors: dict[str, Vectors]
+    vectors: dict[Kind, Nearest]
     curve: tuple[float, float] | None
 
 
@@ -192,7 +190,7 @@ class Searcher:
             )
             space, vectors, curve = self._find_space(), {}, None
             if space:
-                vectors = {kind: open_vectors(self.library, space, kind) for kind in ("image", "caption")}
+                vectors = {kind: self.library.database.vectors(space, kind) for kind in KINDS}
                 [[slope, intercept]] = self.library.rows("SELECT slope, intercept FROM spaces WHERE id = ?", [space])
                 curve = None if slope is None else (slope, intercept)
             items = np.fromiter((item for [item] in live), np.int64, len(live))
@@ -211,26 +209,7 @@ class Searcher:
         """Items that the filters let through, sorted."""
         if not query.filters:
             return live
-        conditions, values = ["1"], []
-        for sign, moment in ((">=", query.after), ("<", query.before)):
-            if moment:
-                conditions.append(f"c.taken {sign} ?")
-                values.append(moment.isoformat())
-        if query.camera:
-            conditions.append("instr(lower(c.camera), lower(?))")
-            values.append(query.camera)
-        if isinstance(query.near, str):
-            conditions.append("instr(lower(c.place), lower(?))")
-            values.append(query.near)
-        rows = self.library.rows(
-            "SELECT i.id, c.latitude, c.longitude FROM contents c JOIN items i ON i.content = c.id "
-            f"WHERE {' AND '.join(conditions)} ORDER BY i.id",
-            values,
-        )
-        items = np.array([row[0] for row in rows], np.int64)
-        if isinstance(query.near, tuple) and len(rows):
-            places = np.array([row[1:] for row in rows], np.float64)
-            items = items[_kilometres(places, query.near) <= query.within]  # NaN, which is no place, is not
+        items = let_through(self.library, query)
         return items[np.isin(items, live)]
 
     # ------------------------------------------------------------------------------------------------------- rankings
@@ -270,8 +249,7 @@ class Searcher:
         vector = self._vector(query)
         if vector is None:
             return found
-        parts: tuple[Literal["image", "caption"], ...] = ("image", "caption") if query.like is None else ("image",)
-        for part in parts:
+        for part in KINDS if query.like is None else KINDS[:1]:
             found[part] = state.vectors[part].nearest(vector, DEPTH, allowed)
         if len(state.vectors["image"]) < len(state.live):
             without = len(state.live) - len(state.vectors["image"])
@@ -296,9 +274,7 @@ class Searcher:
         there: then which items have it is all that must be read (six words, 100,000 items: 8 ms in place of 71)."""
         scores = np.zeros(len(state.live))
         for word in words:
-            # One text of all numbers is read three times as fast as a row for each.
-            [[numbers]] = self.library.rows("SELECT group_concat(rowid) FROM words WHERE words MATCH ?", [word])
-            items = np.fromstring(numbers or "", np.int64, sep=",")
+            items = self.library.database.items_with(word)
             items = items[np.isin(items, state.live)]
             rarity = np.log((len(scores) - len(items) + 0.5) / (len(items) + 0.5))
             places = np.searchsorted(state.live, items)
@@ -321,7 +297,7 @@ class Searcher:
     ) -> dict[int, Why]:
         scores = {part: dict(found) for part, found in rankings.items()}
         places = {part: {item: at for at, (item, _) in enumerate(found, 1)} for part, found in rankings.items()}
-        standing = self._standing(items, words)
+        standing = self.library.database.standing(items, words)
         return {
             item: Why(
                 words=standing[item][0],
@@ -334,31 +310,6 @@ class Searcher:
             )
             for item in items
         }
-
-    def _standing(
-        self, items: Sequence[int], words: Sequence[str]
-    ) -> dict[int, tuple[dict[str, tuple[str, ...]], tuple[str, ...]]]:
-        """For each item the words found, by column and as they stand there, and those that stand nowhere."""
-        found: dict[int, tuple[dict[str, tuple[str, ...]], tuple[str, ...]]] = {
-            item: ({}, tuple(word.strip('"') for word in words)) for item in items
-        }
-        if not words or not items:
-            return found
-        marks = ",".join("?" * len(items))
-        within = f"FROM words WHERE words MATCH ? AND rowid IN ({marks})"
-        shown = ", ".join(f"highlight(words, {at}, char(2), char(3))" for at in range(len(FIELDS)))
-        standing: dict[int, dict[str, tuple[str, ...]]] = {}
-        for item, *columns in self.library.rows(f"SELECT rowid, {shown} {within}", [" OR ".join(words), *items]):
-            by_column = {
-                name: tuple(dict.fromkeys(re.findall("\x02(.*?)\x03", column, re.DOTALL)))
-                for name, column in zip(FIELDS, columns, strict=True)
-            }
-            standing[item] = {name: hits for name, hits in by_column.items() if hits}
-        for word in words:
-            for [item] in self.library.rows(f"SELECT rowid {within}", [word, *items]):
-                by_field, missing = found[item]
-                found[item] = by_field, tuple(one for one in missing if one != word.strip('"'))
-        return {item: (standing.get(item, {}), missing) for item, (_, missing) in found.items()}
 
     def _reranked(
         self, query: Query, best: Sequence[int], whys: Mapping[int, Why], left_out: list[str]
@@ -427,6 +378,31 @@ class Searcher:
         return Hit(item, paths[0], tuple(paths[1:]), caption, start, stop, moment, place, camera, score, why)
 
 
+def let_through(library: Library, query: Query) -> NDArray[np.int64]:
+    """Items with these filters, whether or not they have a file, sorted."""
+    conditions, values = ["c.id > 0"], []
+    for sign, moment in ((">=", query.after), ("<", query.before)):
+        if moment:
+            conditions.append(f"c.taken {sign} ?")
+            values.append(moment.isoformat())
+    if query.camera:
+        conditions.append("instr(lower(c.camera), lower(?)) > 0")
+        values.append(query.camera)
+    if isinstance(query.near, str):
+        conditions.append("instr(lower(c.place), lower(?)) > 0")
+        values.append(query.near)
+    rows = library.rows(
+        "SELECT i.id, c.latitude, c.longitude FROM contents c JOIN items i ON i.content = c.id "
+        f"WHERE {' AND '.join(conditions)} ORDER BY i.id",
+        values,
+    )
+    items = np.array([row[0] for row in rows], np.int64)
+    if isinstance(query.near, tuple) and len(rows):
+        places = np.array([row[1:] for row in rows], np.float64)
+        items = items[_kilometres(places, query.near) <= query.within]  # NaN, which is no place, is not
+    return items
+
+
 def picture_at(path: Path, start: float | None, stop: float | None) -> Image | Path:
     """The photograph's path, or the frame in the middle of a scene. Raises ImageError."""
     if start is None or stop is None:
@@ -452,24 +428,11 @@ def _terms(text: str) -> list[str]:
 
 
 def _weights(library: Library, live: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(live,): BM25's factor for the length of each item's words, by FTS5's own constants, for a word that counts once.
-
-    FTS5 keeps how many words stand in each column, in its table of sizes.
-    """
-    lengths = {item: _words_in(sizes) for item, sizes in library.rows("SELECT id, sz FROM words_docsize")}
+    """(live,): BM25's factor for the length of each item's words, as FTS5's own, for a word that counts once."""
+    lengths = library.database.word_counts()
     found = np.array([lengths.get(item, 0) for item in live.tolist()], np.float64)
     average = max(found.mean() if len(found) else 0.0, 1.0)
     return np.asarray((K1 + 1) / (1 + K1 * (1 - B + B * found / average)))
-
-
-def _words_in(sizes: bytes) -> int:
-    """The sum of numbers in SQLite's variable length: seven bits a byte, the highest says that more follow."""
-    total = number = 0
-    for byte in sizes:
-        number = number << 7 | byte & 0x7F
-        if byte < 0x80:
-            total, number = total + number, 0
-    return total
 
 
 def _fused(rankings: Mapping[Part, Sequence[tuple[int, float]]]) -> dict[int, float]:

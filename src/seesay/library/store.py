@@ -1,9 +1,8 @@
-"""The one file of a library: what is known of every photograph, kept so that several processes may read and write it,
-and that none of them loses anything by being killed.
+"""What a library knows of every photograph, kept so that several processes may read and write it, and that none of
+them loses anything by being killed: in one SQLite file, or in PostgreSQL (`database` is the seam).
 
-SQLite in WAL mode: readers never wait, writers wait for one another. Whoever tells of a picture claims it first; the
-claim of a process that died on this machine is void at once, any other after `LEASE` seconds, so that a picture may at
-worst be told twice.
+Whoever tells of a picture claims it first; the claim of a process that died on this machine is void at once, any other
+after `LEASE` seconds, so that a picture may at worst be told twice.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -24,15 +21,12 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.errors import DataError
 from seesay.images.metadata import PhotoFacts
-from seesay.library.migrations import APPLICATION, MIGRATIONS, migrate
+from seesay.library.database import Database, Run
 from seesay.library.scan import FoundFile, Kind, Scan
 
 LEASE = 600.0
 """Seconds after which a claim is void whose process cannot be asked for."""
-WAIT = 60.0
-"""Seconds that a writer waits for another."""
 PROBE = 0.98
 """Cosine of two models' vectors of one text from which they are taken for one model: int8 and fp32 stay above it."""
 
@@ -65,9 +59,11 @@ class Content:
     space: int | None
     read_by: str | None
     error: str | None
+    edited: bool
+    """A person wrote its caption (`editing`), which stays."""
 
     def lacks_caption(self, wants: Wants) -> bool:
-        if not wants.captioned_by:
+        if not wants.captioned_by or self.edited:
             return False
         return self.captioned_by is None or (wants.recaption and self.captioned_by != wants.captioned_by)
 
@@ -118,53 +114,15 @@ class ContentTold:
 
 
 class Library:
-    """A library's file. Use it as a context, or `close` it; from one thread at a time."""
+    """A library, in a file or in PostgreSQL. Use it as a context, or `close` it; from one thread at a time."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Opens the file, or makes it. Raises DataError for a file that is no library, or one of a later version."""
-        self.path = Path(path)
+    def __init__(self, place: str | Path) -> None:
+        """Opens it, or makes it: a file, or "postgresql://user@host/database", whose password may be left to PGPASSWORD
+        or ~/.pgpass. Raises DataError where there is no library and none can be made, or one of a later version."""
+        self.database = _open(place)
         self.owner = f"{platform.node()}:{os.getpid()}:{uuid4().hex[:8]}"
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)
-        except (OSError, sqlite3.Error) as error:
-            raise DataError(f"{path}: cannot be opened ({error})", "Choose a folder that you may write to.") from error
-        try:
-            self._prepare()
-        except sqlite3.DatabaseError as error:
-            self.close()
-            raise DataError(f"{path}: no library ({error})", "Name the library's own file, or a new one.") from error
-        except BaseException:
-            self.close()
-            raise
-
-    def _prepare(self) -> None:
-        run = self.connection.execute
-        run("BEGIN")  # one moment for all three: another process may be making the file
-        [tables] = run("SELECT count(*) FROM sqlite_master").fetchone()
-        [application], [version] = run("PRAGMA application_id").fetchone(), run("PRAGMA user_version").fetchone()
-        run("COMMIT")
-        if application != APPLICATION and (tables or version):
-            raise DataError(f"{self.path} is a database of another program", "Name a library's file, or a new one.")
-        if version > len(MIGRATIONS):
-            raise DataError(f"{self.path} was made by a later version of Seesay", "pip install --upgrade seesay")
-        self._to_wal()
-        run("PRAGMA synchronous = NORMAL")  # a power failure may cost the last pictures told, never the file
-        run("PRAGMA foreign_keys = ON")
-        if version < len(MIGRATIONS):
-            migrate(self.connection)
-
-    def _to_wal(self) -> None:
-        """Once for a file. SQLite waits for others in everything else, but not in this."""
-        deadline = time.monotonic() + WAIT
-        while True:
-            try:
-                self.connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
+        self.rows = self.database.rows
+        self.writing = self.database.writing
 
     def __enter__(self) -> Library:
         return self
@@ -173,35 +131,29 @@ class Library:
         self.close()
 
     def close(self) -> None:
-        self.connection.close()
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that other writers wait for; all of it happens, or nothing."""
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self.connection
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.connection.execute("COMMIT")
-
-    def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        """All rows of a query."""
-        return self.connection.execute(query, values).fetchall()
+        self.database.close()
 
     @property
-    def version(self) -> tuple[int, int]:
+    def name(self) -> str:
+        """What it is called in messages: its file, or its address without a password."""
+        return self.database.name
+
+    @property
+    def connection(self) -> Run:
+        return self.database.connection
+
+    @property
+    def version(self) -> Hashable:
         """Another value after every change, whoever made it."""
-        [[others]] = self.rows("PRAGMA data_version")
-        return others, self.connection.total_changes
+        return self.database.version
 
     # ---------------------------------------------------------------------------------------------------------- folders
 
     def add_folders(self, folders: Iterable[Path]) -> None:
         with self.writing() as connection:
             connection.executemany(
-                "INSERT OR IGNORE INTO folders VALUES (?)", [(os.fsencode(folder),) for folder in folders]
+                "INSERT INTO folders (path) VALUES (?) ON CONFLICT DO NOTHING",
+                [(os.fsencode(folder),) for folder in folders],
             )
 
     def folders(self) -> list[Path]:
@@ -234,19 +186,25 @@ class Library:
                 connection.execute(f"UPDATE contents SET claimed_by = NULL WHERE claimed_by IN ({marks})", dead)
             return [self._register(connection, *one, wants, retry) for one in found]
 
-    def _register(
-        self, connection: sqlite3.Connection, found: FoundFile, digest: str, wants: Wants, retry: bool
-    ) -> Registered:
-        connection.execute("INSERT OR IGNORE INTO contents (digest, kind) VALUES (?, ?)", [digest, found.kind])
+    def _register(self, connection: Run, found: FoundFile, digest: str, wants: Wants, retry: bool) -> Registered:
+        connection.execute(
+            "INSERT INTO contents (digest, kind) VALUES (?, ?) ON CONFLICT DO NOTHING", [digest, found.kind]
+        )
         [row] = connection.execute(f"SELECT {_CONTENT} FROM contents c WHERE digest = ?", [digest]).fetchall()
         content = _content(row)
+        same = connection.execute(
+            "SELECT 1 FROM files WHERE path = ? AND size = ? AND modified = ? AND sidecar = ?",
+            [os.fsencode(found.path), found.size, found.modified, found.sidecar],
+        ).fetchone()  # another process was faster
         status = _join(connection, found, content)
-        if status == "known" and content.looked:  # the XMP file beside it has changed: facts are read again
+        if (
+            status == "known" and content.looked and not same
+        ):  # the XMP file beside it has changed: facts are read again
             connection.execute("UPDATE contents SET looked = 0 WHERE id = ?", [content.id])
             content = _content(
                 connection.execute(f"SELECT {_CONTENT} FROM contents c WHERE id = ?", [content.id]).fetchone()
             )
-        _refresh_words(connection, content.id)
+        _refresh_words(self.database, connection, content.id)
         now = time.time()
         open_claim = "(claimed_by IS NULL OR claimed_by = ? OR claimed_until < ?)"
         claimed = content.lacks(wants) and (content.error is None or retry)
@@ -260,8 +218,8 @@ class Library:
 
     def _dead_owners(self) -> list[str]:
         """Processes of this machine that had claims and are no more."""
-        owners = [owner for [owner] in self.rows("SELECT DISTINCT claimed_by FROM contents WHERE claimed_by NOT NULL")]
-        return [owner for owner in owners if owner != self.owner and _is_dead(owner)]
+        claimed = self.rows("SELECT DISTINCT claimed_by FROM contents WHERE claimed_by IS NOT NULL")
+        return [owner for [owner] in claimed if owner != self.owner and _is_dead(owner)]
 
     def release(self) -> None:
         """Give back what this process claimed and did not tell."""
@@ -297,13 +255,13 @@ class Library:
             elif same[0] != content:
                 connection.execute("UPDATE files SET content = ? WHERE path = ?", [same[0], name])
                 _delete_orphans(connection, content)
-                _refresh_words(connection, same[0])
+                _refresh_words(self.database, connection, same[0])
             connection.execute("UPDATE files SET size = ?, modified = ? WHERE path = ?", [size, modified, name])
 
     def forget_missing(self) -> int:
         """Delete the records of files that are gone; how many files that were."""
         with self.writing() as connection:
-            forgotten = connection.execute("DELETE FROM files WHERE missing NOT NULL").rowcount
+            forgotten = connection.execute("DELETE FROM files WHERE missing IS NOT NULL").rowcount
             _delete_orphans(connection)
         return forgotten
 
@@ -315,7 +273,7 @@ class Library:
             for one in told:
                 self._tell(connection, one)
 
-    def _tell(self, connection: sqlite3.Connection, told: ContentTold) -> None:
+    def _tell(self, connection: Run, told: ContentTold) -> None:
         if not connection.execute("SELECT 1 FROM contents WHERE id = ?", [told.content]).fetchone():
             return  # forgotten meanwhile
         changes: dict[str, Any] = {"claimed_by": None, "error": told.error, "looked": 1}
@@ -327,10 +285,10 @@ class Library:
         assigned = ", ".join(f"{name} = ?" for name in changes)
         connection.execute(f"UPDATE contents SET {assigned} WHERE id = ?", [*changes.values(), told.content])
         for item, one in zip(self._items(connection, told), told.items, strict=True):
-            _update_item(connection, item, one, told.space)
-        _refresh_words(connection, told.content)
+            _update_item(self.database, connection, item, one, told.space)
+        _refresh_words(self.database, connection, told.content)
 
-    def _items(self, connection: sqlite3.Connection, told: ContentTold) -> list[int]:
+    def _items(self, connection: Run, told: ContentTold) -> list[int]:
         """The items that are told of: a photograph's one, which stays, or a video's scenes, which are new ones."""
         rows = connection.execute("SELECT id FROM items WHERE content = ? ORDER BY id", [told.content]).fetchall()
         found = [item for [item] in rows]
@@ -340,9 +298,22 @@ class Library:
         if told.items:
             connection.executemany("DELETE FROM words WHERE rowid = ?", [(item,) for item in found])
             connection.execute("DELETE FROM items WHERE content = ?", [told.content])
-        insert = "INSERT INTO items (content, start, stop) VALUES (?, ?, ?)"
-        made = [connection.execute(insert, [told.content, one.start, one.stop]).lastrowid for one in told.items]
-        return [item for item in made if item is not None]
+        insert = "INSERT INTO items (content, start, stop) VALUES (?, ?, ?) RETURNING id"
+        made = [connection.execute(insert, [told.content, one.start, one.stop]).fetchone() for one in told.items]
+        return [item for [item] in made]
+
+    def caption_changed(self, item: int) -> None:
+        """Within a transaction: what follows from a caption that is another now. Its vectors were another's."""
+        run = self.connection.execute
+        run("DELETE FROM vectors WHERE item = ? AND kind = 'caption'", [item])
+        [content] = run("SELECT content FROM items WHERE id = ?", [item]).fetchone()
+        _refresh_words(self.database, self.connection, content)
+
+    def tell_caption_vector(self, item: int, caption: str, space: int, vector: NDArray[np.float32]) -> None:
+        """The vector of a caption, unless it has become another one meanwhile."""
+        with self.writing() as connection:
+            if connection.execute("SELECT 1 FROM items WHERE id = ? AND caption = ?", [item, caption]).fetchone():
+                _update_item(self.database, connection, item, ItemTold(caption_vector=vector), space)
 
     # ----------------------------------------------------------------------------------------------------------- spaces
 
@@ -356,12 +327,11 @@ class Library:
                 other = np.frombuffer(known, np.float32)
                 if len(other) == len(probe) and float(other @ probe) >= PROBE:
                     return int(space)
-            made = connection.execute(
-                "INSERT INTO spaces (model, probe, dimension) VALUES (?, ?, ?)",
+            [made] = connection.execute(
+                "INSERT INTO spaces (model, probe, dimension) VALUES (?, ?, ?) RETURNING id",
                 [model, probe.astype(np.float32).tobytes(), len(probe)],
-            )
-            assert made.lastrowid is not None
-            return made.lastrowid
+            ).fetchone()
+            return int(made)
 
     def counts(self) -> Mapping[str, int]:
         """How many there are: "photos", "videos", "scenes", "missing", "failed"."""
@@ -371,22 +341,57 @@ class Library:
         queries = {
             "photos": f"{contents} AND c.kind = 'photo' AND c.error IS NULL",
             "videos": f"{contents} AND c.kind = 'video' AND c.error IS NULL",
-            "scenes": "SELECT count(*) FROM items WHERE start NOT NULL",
-            "missing": "SELECT count(*) FROM files WHERE missing NOT NULL",
-            "failed": f"{contents} AND c.error NOT NULL",
+            "scenes": "SELECT count(*) FROM items WHERE start IS NOT NULL",
+            "missing": "SELECT count(*) FROM files WHERE missing IS NOT NULL",
+            "failed": f"{contents} AND c.error IS NOT NULL",
         }
         return {name: self.rows(query)[0][0] for name, query in queries.items()}
 
 
-_CONTENT = "c.id, c.digest, c.kind, c.looked, c.captioned_by, c.space, c.read_by, c.error"
+def is_address(place: str | Path) -> bool:
+    """Whether a library's place is in PostgreSQL."""
+    return isinstance(place, str) and place.startswith(("postgresql://", "postgres://"))
+
+
+def exists(place: str | Path) -> bool:
+    """Whether there is a library; raises DataError where that cannot be asked."""
+    if is_address(place):
+        from seesay.library.postgres import has_library
+
+        return has_library(str(place))
+    return Path(place).exists()
+
+
+def shown(place: str | Path) -> str:
+    """A library's place as messages tell it: without a password."""
+    if is_address(place):
+        from seesay.library.postgres import shown_address
+
+        return shown_address(str(place))
+    return str(place)
+
+
+def _open(place: str | Path) -> Database:
+    if is_address(place):
+        from seesay.library.postgres import Postgres
+
+        return Postgres(str(place))
+    from seesay.library.sqlite import Sqlite
+
+    return Sqlite(Path(place))
+
+
+EDITED = "EXISTS (SELECT 1 FROM items e JOIN captions v ON v.id = e.version WHERE e.content = c.id AND v.author = '')"
+"""Whether a person wrote the caption of a content `c`."""
+_CONTENT = f"c.id, c.digest, c.kind, c.looked, c.captioned_by, c.space, c.read_by, c.error, {EDITED}"
 
 
 def _content(row: Sequence[Any]) -> Content:
-    identity, digest, kind, looked, *rest = row
-    return Content(identity, digest, kind, bool(looked), *rest)
+    identity, digest, kind, looked, *rest, edited = row
+    return Content(identity, digest, kind, bool(looked), *rest, bool(edited))
 
 
-def _join(connection: sqlite3.Connection, found: FoundFile, content: Content) -> Status:
+def _join(connection: Run, found: FoundFile, content: Content) -> Status:
     """The file's row, whether it is new, changed, or another one that moved here."""
     path = os.fsencode(found.path)
     before = connection.execute("SELECT content FROM files WHERE path = ?", [path]).fetchone()
@@ -401,14 +406,14 @@ def _join(connection: sqlite3.Connection, found: FoundFile, content: Content) ->
         _delete_orphans(connection, before[0])
         return "copy" if others else "changed"
     moved = connection.execute(
-        "DELETE FROM files WHERE id IN (SELECT id FROM files WHERE content = ? AND missing NOT NULL LIMIT 1)",
+        "DELETE FROM files WHERE id IN (SELECT id FROM files WHERE content = ? AND missing IS NOT NULL LIMIT 1)",
         [content.id],
     ).rowcount
     connection.execute("INSERT INTO files (content, size, modified, sidecar, path) VALUES (?, ?, ?, ?, ?)", values)
     return "moved" if moved else "copy" if others else "new"
 
 
-def _delete_orphans(connection: sqlite3.Connection, content: int | None = None) -> None:
+def _delete_orphans(connection: Run, content: int | None = None) -> None:
     """Contents without a file, or this one if it has none."""
     orphan = "NOT EXISTS (SELECT 1 FROM files f WHERE f.content = c.id)"
     which = f"SELECT c.id FROM contents c WHERE {orphan}" + (" AND c.id = ?" if content is not None else "")
@@ -431,9 +436,14 @@ def _fact_columns(facts: PhotoFacts) -> dict[str, Any]:
     }
 
 
-def _update_item(connection: sqlite3.Connection, item: int, told: ItemTold, space: int | None) -> None:
+def _update_item(database: Database, connection: Run, item: int, told: ItemTold, space: int | None) -> None:
+    edited = f"SELECT {EDITED} FROM items i JOIN contents c ON c.id = i.content WHERE i.id = ?"
+    if told.caption is not None and connection.execute(edited, [item]).fetchone()[0]:
+        told = replace(told, caption=None, caption_vector=None)  # a person was faster
     if told.caption is not None:
-        connection.execute("UPDATE items SET caption = ?, score = ? WHERE id = ?", [told.caption, told.score, item])
+        connection.execute(
+            "UPDATE items SET caption = ?, score = ?, version = NULL WHERE id = ?", [told.caption, told.score, item]
+        )
     if told.text is not None:
         connection.execute("UPDATE items SET text = ? WHERE id = ?", [told.text, item])
     for kind, vector in (("image", told.image_vector), ("caption", told.caption_vector)):
@@ -441,11 +451,11 @@ def _update_item(connection: sqlite3.Connection, item: int, told: ItemTold, spac
             connection.execute("DELETE FROM vectors WHERE item = ? AND kind = ?", [item, kind])
             connection.execute(
                 "INSERT INTO vectors (item, space, kind, vector) VALUES (?, ?, ?, ?)",
-                [item, space, kind, vector.astype("<f2").tobytes()],
+                [item, space, kind, database.stored(vector)],
             )
 
 
-def _refresh_words(connection: sqlite3.Connection, content: int) -> None:
+def _refresh_words(database: Database, connection: Run, content: int) -> None:
     """What full-text search reads of a content's items: their words, and the names of the files they are in."""
     rows = connection.execute(
         "SELECT i.id, i.caption, i.text, c.keywords, c.people, c.place, c.description FROM items i "
@@ -458,11 +468,7 @@ def _refresh_words(connection: sqlite3.Connection, content: int) -> None:
     )
     for item, caption, text, keywords, people, place, description in rows:
         tags = " · ".join([*json.loads(keywords), *json.loads(people), *([place] if place else [])])
-        connection.execute("DELETE FROM words WHERE rowid = ?", [item])
-        connection.execute(
-            "INSERT INTO words (rowid, caption, text, keywords, description, name) VALUES (?, ?, ?, ?, ?, ?)",
-            [item, caption, text, tags, description, names],
-        )
+        database.put_words(connection, item, [caption, text, tags, description, names])
 
 
 def _is_dead(owner: str) -> bool:

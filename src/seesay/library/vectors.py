@@ -16,14 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.library.store import Library
+from seesay.library.database import Kind
 
-Kind = Literal["image", "caption"]
 BLOCK = 4096
 """Rows that are read, or multiplied, at a time."""
 
@@ -90,18 +89,18 @@ class Vectors:
         return found
 
 
-def open_vectors(library: Library, space: int, kind: Kind) -> Vectors:
-    """The matrix, brought up to the database first."""
-    [[dimension]] = library.rows("SELECT dimension FROM spaces WHERE id = ?", [space])
+def open_matrix(connection: sqlite3.Connection, database: Path, space: int, kind: Kind) -> Vectors:
+    """The matrix beside a library's file, brought up to the database first."""
+    [dimension] = connection.execute("SELECT dimension FROM spaces WHERE id = ?", [space]).fetchone()
     row = np.dtype([("id", "<i8"), ("item", "<i8"), ("vector", "<f2", (dimension,))])
-    path = library.path.with_name(f"{library.path.name}-{kind}{space}.f16")
-    [[newest, count]] = library.rows(
+    path = database.with_name(f"{database.name}-{kind}{space}.f16")
+    [newest, count] = connection.execute(
         "SELECT coalesce(max(id), 0), count(*) FROM vectors WHERE space = ? AND kind = ?", [space, kind]
-    )
+    ).fetchone()
     if not newest:
         return Vectors(np.zeros(0, np.int64), np.zeros((0, dimension), np.float16))
     with _locked(path) as file:
-        whole = _bring_up(library.connection, file, path, row, (space, kind), newest, count)
+        whole = _bring_up(connection, file, path, row, (space, kind), newest, count)
     mapped = np.memmap(path, row, mode="r", shape=(whole,))
     return Vectors(_newest_of(mapped["item"]), mapped["vector"])
 

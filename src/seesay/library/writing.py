@@ -254,7 +254,7 @@ def undo(library: Library, within: Sequence[Path] = (), *, force: bool = False) 
 
     A file that was changed since is left alone, unless `force`d.
     """
-    targets = library.rows("SELECT target, min(path) FROM writes GROUP BY target ORDER BY target")
+    targets = dict(library.rows("SELECT target, path FROM writes ORDER BY target, path DESC")).items()
     with ExitStack() as stack:
         tools: list[ExifTool] = []
         for raw, photograph in targets:
