@@ -1,0 +1,330 @@
+"""The first table of the BLIP paper at small scale: does CapFilt help where captions are wrong, and which half of it?
+
+    python bench/capfilt_experiment.py DATA OUTPUT [--seeds 3] [--photos N] [--steps N] [--page docs/experiments.md]
+
+DATA holds `flickr8k/` (captions.txt, train.txt, val.txt, images/). A sixth of the training photographs is set aside as
+clean; of the others' captions, 40 % are replaced by captions of other photographs, another 40 % with each seed. A model
+is pre-trained on that, fine-tuned on the clean sixth as a captioner and as a filter, and CapFilt makes three further
+data sets of it; on each a new model is pre-trained as the first was. What it runs are `seesay train` and
+`seesay capfilt`, which it prints. A run that was stopped goes on when the command is given again. OUTPUT gets a folder
+and a `result.json` for each seed; the page gets the tables. --photos and --steps make a small one, to see that it runs.
+
+Every model starts as BLIP does: an image network and a BERT that were trained before and have never seen a caption of
+these photographs. The image network is frozen, and its maps are computed once for all runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+import torch
+
+import seesay
+from seesay.blip.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from seesay.blip.config import BlipConfig
+from seesay.blip.model import Blip, from_checkpoint, to_arrays
+from seesay.bootstrapping import read_records
+from seesay.data import read_flickr
+from seesay.data.files import whole
+from seesay.tokenizer import Tokenizer
+from seesay.training.pictures import Pixels, keep
+from seesay.training.samples import Sample, read_samples, tidy
+from seesay.training.start import start
+from seesay.training.tuning import Dataset
+
+RECIPES = Path(__file__).parents[1] / "recipes" / "capfilt"
+NOISE, CLEAN = 0.4, 1 / 6
+ROWS = {"none": "no CapFilt", "filter": "filter only", "captioner": "captioner only", "both": "captioner and filter"}
+SCORES = {"cider": "CIDEr", "image_to_text_1": "text R@1", "text_to_image_1": "image R@1"}
+BEGIN, END = "<!-- capfilt: tables, written by bench/capfilt_experiment.py -->", "<!-- capfilt: end -->"
+
+Captions = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Photos:
+    """The experiment's photographs with their captions, in three parts."""
+
+    folder: Path
+    web: Captions
+    clean: Captions
+    validation: Captions
+
+    @classmethod
+    def read(cls, data: Path, most: int | None = None) -> Photos:
+        """`most`: of Flickr8k's training photographs; validation is cut to a sixth of it then."""
+        folder = data / "flickr8k"
+        found = {
+            split: {
+                one.name: [tidy(caption) for caption in one.captions]  # as the filter and the captioner learn them
+                for one in read_flickr(folder / "captions.txt", folder / "images", folder / f"{split}.txt")
+            }
+            for split in ("train", "val")
+        }
+        names = random.Random(0).sample(sorted(found["train"]), len(found["train"]))[:most]
+        clean = round(len(names) * CLEAN)
+        validation = list(found["val"])[: clean if most else None]
+        parts = [{name: found["train"][name] for name in some} for some in (names[clean:], names[:clean])]
+        return cls(folder / "images", *parts, {name: found["val"][name] for name in validation})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--photos", type=int, default=None, help="so many training photographs only")
+    parser.add_argument("--steps", type=int, default=None, help="steps of each training run, instead of the recipes'")
+    parser.add_argument("--page", type=Path, default=None, help="the page whose tables are to be written")
+    given = parser.parse_args()
+    experiment = Experiment(Photos.read(given.data, given.photos), given.output.absolute(), given.steps)
+    for seed in range(given.seeds):
+        experiment.run(seed)
+    results = [json.loads(path.read_text()) for path in sorted(given.output.glob("seed*/result.json"))]
+    tables = "\n".join(lines_of(results))
+    print(tables)
+    if given.page:
+        write_into(given.page, tables)
+
+
+class Experiment:
+    """All runs of the experiment; what is there already is not done again."""
+
+    def __init__(self, photos: Photos, output: Path, steps: int | None) -> None:
+        self.photos, self.output, self.steps = photos, output, steps
+        self.beginning = self._beginning()
+        self.names = sorted({*photos.web, *photos.clean, *photos.validation})
+        self._keep_maps()
+
+    def run(self, seed: int) -> None:
+        """One seed: other noise, other order, other weights where they are drawn."""
+        folder = self.output / f"seed{seed}"
+        if (folder / "result.json").exists():
+            return
+        noisy, wrong = with_noise(self.photos.web, NOISE, seed)
+        self._write_pairs(folder / "web.jsonl", noisy)
+        self._write_pairs(folder / "clean.jsonl", self.photos.clean)
+        self._train("pretrain", folder / "web.jsonl", folder / "none", self.beginning.folder, seed)
+        for role in ("captioner", "filter"):
+            self._train(role, folder / "clean.jsonl", folder / f"the_{role}", folder / "none" / "model", seed)
+        models = [f"--{role}={folder / f'the_{role}' / 'model'}" for role in ("captioner", "filter")]
+        source = [folder / "web.jsonl", folder / "sifted.jsonl", "--images", self.photos.folder, "--split", "train"]
+        seesay_command("capfilt", *source, *models, "--seed", seed)
+        sets = sifted(folder / "sifted.jsonl.capfilt")
+        for row, pairs in sets.items():
+            self._write_pairs(folder / f"{row}.jsonl", pairs)
+            self._train("pretrain", folder / f"{row}.jsonl", folder / row, self.beginning.folder, seed)
+        result = {
+            "seed": seed,
+            "steps": self.steps,
+            "photos": {"web": len(noisy), "clean": len(self.photos.clean), "validation": len(self.photos.validation)},
+            "rows": {
+                row: scores_of(folder / row) | {"pictures": len(pairs), "captions": sum(map(len, pairs.values()))}
+                for row, pairs in {"none": noisy, **sets}.items()
+            },
+            "fine-tuned": {role: scores_of(folder / f"the_{role}") for role in ("captioner", "filter")},
+            "noise": noise_found(folder / "sifted.jsonl.capfilt", wrong),
+            "versions": {"seesay": seesay.__version__, "torch": torch.__version__, "numpy": np.__version__},
+        }
+        write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
+
+    def _train(self, recipe: str, data: Path, output: Path, model: Path, seed: int) -> None:
+        if (output / "scores.json").exists():
+            return
+        self._lend_maps(data, output / "data")
+        command = ["--recipe", RECIPES / f"{recipe}.yaml", "--from", model, "--data", data]
+        command += ["--images", self.photos.folder, "--output", output, "--seed", seed]
+        if self.steps:
+            command += ["--steps", self.steps]
+        seesay_command("train", *command)
+        for view in (output / "data").glob("view*.npy"):  # some 0.7 GB for each run
+            view.unlink()
+
+    def _beginning(self) -> Checkpoint:
+        """A model with the packaged model's vocabulary, its towers as they were before they met these captions."""
+        folder = self.output / "beginning"
+        if not folder.exists():
+            tokens = read_checkpoint(Path(seesay.__file__).parent / "builtin").vocabulary
+            torch.manual_seed(0)
+            model = Blip(BlipConfig.small(tokens, task="pretrain"))
+            start(model, tokens)
+            with torch.no_grad():
+                model.vision_model.embeddings.projection.weight *= 0.5  # 1,280 inputs of ReLU6 are large
+                transform = model.text_decoder.cls.predictions.transform.dense.weight
+                transform.copy_(torch.eye(len(transform)))  # the head begins as the word embeddings alone
+            partial = folder.with_name(".beginning")
+            write_checkpoint(partial, model.config, to_arrays(model), tokens)
+            partial.rename(folder)
+        return read_checkpoint(folder)
+
+    def _keep_maps(self) -> None:
+        """The frozen network's map of every photograph."""
+        samples = [Sample(name, self.photos.folder / name, (), (), ()) for name in self.names]
+        model = from_checkpoint(self.beginning)
+        broken = keep(self.output / "maps", model, Pixels(samples, self.beginning.config), 1)
+        if broken:
+            sys.exit(f"cannot be read: {', '.join(self.names[place] for place in broken)}")
+
+    def _lend_maps(self, data: Path, folder: Path) -> None:
+        """The maps of a data set's photographs, in the order in which a run that learns from it has them."""
+        if (folder / "view0.npy").exists():
+            return
+        text = self.beginning.config.text
+        tokenizer = Tokenizer(self.beginning.vocabulary, bos=text.bos_token_id, eos=text.eos_token_id)
+        source = Dataset(images=str(self.photos.folder))
+        samples = read_samples(source, data, folder / "pictures", "pretrain", tokenizer)
+        places = {name: place for place, name in enumerate(self.names)}
+        rows = [places[one.name] for one in (*samples.train, *samples.validation)]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "unreadable.json", "[]")
+        with (folder / "view0.partial").open("wb") as file:
+            np.save(file, np.load(self.output / "maps" / "view0.npy", mmap_mode="r")[rows])
+        (folder / "view0.partial").rename(folder / "view0.npy")
+
+    def _write_pairs(self, path: Path, pairs: Captions) -> None:
+        """Pairs to train on, and the photographs that every run is validated on."""
+        rows = [
+            {"image": name, "captions": list(captions), "split": split}
+            for split, part in (("train", pairs), ("val", self.photos.validation))
+            for name, captions in part.items()
+        ]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+# --------------------------------------------------------------------------------------------------- data sets
+
+
+def with_noise(pairs: Captions, share: float, seed: int) -> tuple[Captions, set[tuple[str, str]]]:
+    """The pairs with a share of their captions exchanged for those of other photographs; and which are wrong.
+
+    The captions that are taken away change places among themselves, so none is lost and none is there more often.
+    """
+    draw = random.Random(seed)
+    every = [(name, place) for name, captions in pairs.items() for place in range(len(captions))]
+    chosen = draw.sample(every, round(share * len(every)))
+    noisy = {name: list(captions) for name, captions in pairs.items()}
+    wrong = set()
+    givers = _deranged([name for name, _ in chosen], draw)
+    for (name, place), giver in zip(chosen, givers, strict=True):
+        other, at = chosen[giver]
+        noisy[name][place] = pairs[other][at]
+        if pairs[other][at] not in pairs[name]:  # some say the same of two photographs
+            wrong.add((name, pairs[other][at]))
+    return noisy, wrong
+
+
+def _deranged(owners: Sequence[str], draw: random.Random) -> list[int]:
+    """An order in which nothing stands where its own owner does; no owner may have more than half of them."""
+    order = draw.sample(range(len(owners)), len(owners))
+    for place in range(len(order)):
+        if owners[order[place]] == owners[place]:
+            others = [
+                other
+                for other in range(len(order))
+                if owners[order[other]] != owners[place] and owners[order[place]] != owners[other]
+            ]
+            other = draw.choice(others)
+            order[place], order[other] = order[other], order[place]
+    return order
+
+
+def sifted(records: Path) -> dict[str, Captions]:
+    """What is left to train on in each row of the table but the first; a photograph without a text is left out."""
+    found: dict[str, dict[str, list[str]]] = {row: {} for row in ("filter", "captioner", "both")}
+    for one in read_records(records):
+        found["filter"][one.name] = [text.text for text in one.texts if text.kept and text.origin == "web"]
+        found["captioner"][one.name] = [text.text for text in one.texts]
+        found["both"][one.name] = list(one.kept)
+    return {row: {name: texts for name, texts in pairs.items() if texts} for row, pairs in found.items()}
+
+
+# ------------------------------------------------------------------------------------------------------ results
+
+
+def scores_of(folder: Path) -> dict[str, float]:
+    scores: dict[str, float] = json.loads((folder / "scores.json").read_text())
+    return scores
+
+
+def noise_found(records: Path, wrong: set[tuple[str, str]]) -> dict[str, float]:
+    """Of the captions that the filter drops, the share that is wrong; of those that are wrong, the share it drops."""
+    web = [
+        ((one.name, text.text) in wrong, text.kept, text.origin) for one in read_records(records) for text in one.texts
+    ]
+    dropped = [noise for noise, kept, origin in web if origin == "web" and not kept]
+    all_wrong = sum(noise for noise, _, origin in web if origin == "web")
+    written = [kept for _, kept, origin in web if origin == "synthetic"]
+    return {
+        "precision": sum(dropped) / max(1, len(dropped)),
+        "recall": sum(dropped) / max(1, all_wrong),
+        "dropped": len(dropped),
+        "wrong": all_wrong,
+        "written": len(written),
+        "written and kept": sum(written),
+    }
+
+
+def lines_of(results: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """The tables: mean and standard deviation over the seeds."""
+
+    def figure(*path: str, times: float = 1) -> str:
+        values = []
+        for result in results:
+            value: object = result
+            for name in path:
+                assert isinstance(value, Mapping)
+                value = value[name]
+            assert isinstance(value, (int, float))
+            values.append(times * value)
+        spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+        return f"{mean(values):.1f}{spread}"
+
+    yield f"Mean ± standard deviation over {len(results)} seeds."
+    yield ""
+    yield "| pre-trained on | photographs | captions | " + " | ".join(SCORES.values()) + " |"
+    yield "|---|" + "---|" * (2 + len(SCORES))
+    for row, name in ROWS.items():
+        counts = [f"{mean(result['rows'][row][of] for result in results):,.0f}" for of in ("pictures", "captions")]  # type: ignore[index]
+        yield f"| {name} | {' | '.join([*counts, *(figure('rows', row, score) for score in SCORES)])} |"
+    yield ""
+    yield "| the filter, against the known noise | per cent |"
+    yield "|---|---|"
+    yield f"| of the captions that it drops, wrong (precision) | {figure('noise', 'precision', times=100)} |"
+    yield f"| of the wrong captions, dropped (recall) | {figure('noise', 'recall', times=100)} |"
+    yield f"| CIDEr of the captioner | {figure('fine-tuned', 'captioner', 'cider')} |"
+
+
+def write_into(page: Path, tables: str) -> None:
+    """Put the tables between their marks."""
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    write_text(page, f"{before}{BEGIN}\n\n{tables}\n\n{END}{rest.split(END)[1]}")
+
+
+def write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as file:
+        file.write(text.encode())
+
+
+def seesay_command(*arguments: object) -> None:
+    """Run a command of Seesay's after showing it; ends this program where it fails."""
+    command = ["seesay", *map(str, arguments)]
+    print("$", shlex.join(command), flush=True)
+    done = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL, env=os.environ, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()
