@@ -18,8 +18,8 @@ from seesay.errors import SeesayError, UsageError
 
 COMMANDS = (
     *("caption", "describe", "ask", "chat", "match", "classify", "explain", "read", "moderate", "video", "capfilt"),
-    *("index", "search", "duplicates", "albums", "write", "undo"),
-    *("serve",),
+    *("index", "search", "duplicates", "albums", "write", "undo", "migrate"),
+    *("serve", "mcp"),
     *("batch", "models", "doctor", "evaluate", "bench", "train", "completion"),
 )
 

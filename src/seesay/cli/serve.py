@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,11 @@ from seesay.cli.library import library_option, settings_of
 from seesay.cli.options import arithmetic_options, model_option
 from seesay.errors import MissingExtra, UsageError
 
+if TYPE_CHECKING:
+    from seesay.server import ServerSettings
+
+CONNECTIONS = 1000
+"""More are answered 503 at once."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -57,10 +62,7 @@ def serve(host: str, port: int, keys: Path | None, wait: float | None, **given: 
     Only this computer is served unless --host says otherwise; then give --keys, or everybody may ask.
     """
     try:
-        import uvicorn
-
         from seesay.server import ServerSettings, create_app
-        from seesay.server.keys import read_keys
     except ImportError as error:
         raise MissingExtra("The server", "server") from error
     names = ("models", "queue", "batch", "seconds", "hosts", "private_hosts", "idle")
@@ -68,18 +70,34 @@ def serve(host: str, port: int, keys: Path | None, wait: float | None, **given: 
     if wait is not None:
         chosen["wait"] = wait / 1000
     machine = settings_of({**given, "model": given["models"][0] if given["models"] else None})
+    chosen |= who_may_ask(host, keys)
+    settings = ServerSettings(machine=machine, **chosen)
+    listen(create_app(settings), host, port, settings)
+
+
+def who_may_ask(host: str, keys: Path | None) -> dict[str, Any]:
+    """Settings of a server that listens there; says so where that is everybody."""
+    from seesay.server.keys import read_keys
+
     local = host in LOOPBACK
-    settings = ServerSettings(machine=machine, keys=read_keys(keys) if keys else (), local=local, **chosen)
-    if not local and not settings.keys:
+    if not local and not keys:
         click.echo("warning: everybody who reaches this port may ask; --keys says who", err=True)
+    return {"local": local, "keys": read_keys(keys) if keys else ()}
+
+
+def listen(app: Any, host: str, port: int, settings: ServerSettings) -> None:
+    """Serve the app until Ctrl-C or SIGTERM, and then finish what was begun."""
+    import uvicorn
+
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings),
+            app,
             host,
             port,
             log_level="warning",
             access_log=False,
             lifespan="on",
+            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=int(settings.seconds) + 5,
         )
     )

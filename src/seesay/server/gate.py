@@ -22,7 +22,7 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 """Names of this machine."""
 COOKIE = "seesay-key"
 """Where a page keeps a caller's key for what cannot send a header, such as a picture."""
-KEYED = re.compile(r"/(v1|api)(/|$)|/metrics$")
+KEYED = re.compile(r"/(v1|api|mcp)(/|$)|/metrics$")
 """Paths that take a key, where there are keys."""
 PATIENCE = 5.0
 """Seconds for the rest of a body that is refused."""

@@ -154,10 +154,11 @@ class MatchResponse(Made):
 async def match(asked: Annotated[MatchRequest, Depends(read(MatchRequest))], service: Serving) -> MatchResponse:
     """How well each of the texts belongs to a picture, in the order in which they were given."""
     told = await service.worker.matches(asked.model, await service.picture(asked.image), asked.texts)
-    return MatchResponse(matches=[_match(one) for one in told], **made(told[0].provenance))
+    return MatchResponse(matches=[match_row(one) for one in told], **made(told[0].provenance))
 
 
-def _match(told: Match) -> OneMatch:
+def match_row(told: Match) -> OneMatch:
+    """What programs are told of a text beside a picture."""
     return OneMatch(
         text=told.text,
         probability=digits(told.probability),
