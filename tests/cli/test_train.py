@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from seesay.cli.train import _Progress
+from seesay.training.diagnostics import Alarm
+from seesay.training.loop import Status
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -48,6 +52,28 @@ def test_a_model_is_trained_and_captions(
     other = seesay(*command, *changes, "--steps", "4")
     assert other.returncode == 2
     assert "another recipe or other data" in other.stderr
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    """On a terminal in one line, which ends where another begins; elsewhere in a line now and then."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    monkeypatch.setattr("seesay.cli.train.EVERY", 0.0)
+    progress = _Progress()
+    progress.show(Status("pictures", 5, 100, 75.0, {}))
+    progress.show(Status("tuning", 1, 9, 30.0, {"loss": 3.25}))
+    progress.tell(Alarm("the loss has ears", 1, "It listens.", "silence."))
+    progress.end()
+    told = "alarm: the loss has ears (since step 1): It listens. Try: silence.\n"
+    lines = ["pictures 5/100  1:15 left", "tuning 1/9  0:30 left  loss 3.250"]
+    expected = "".join(f"\r\x1b[K{line}" for line in lines) + "\n" if terminal else "\n".join([*lines, ""])
+    assert capsys.readouterr().err == expected + told
+
+
+def test_where_nobody_watches_a_line_a_minute_is_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = _Progress()
+    progress.show(Status("tuning", 1, 9, 30.0, {"loss": 3.25}))
+    assert capsys.readouterr().err == ""
 
 
 def test_what_is_missing_or_contradictory_is_told(seesay: Run, dataset: Path) -> None:

@@ -122,7 +122,10 @@ def test_lora_learns_in_the_attention_alone(start: Checkpoint, data: Path, tmp_p
 
 def test_a_frozen_image_side_is_computed_once(start: Checkpoint, data: Path, tmp_path: Path) -> None:
     recipe = replace(TUNING, freeze="image", views=2)
-    tune(recipe, start, data, tmp_path)
+    shown: list[Status] = []
+    tune(recipe, start, data, tmp_path, show=shown.append)
+    told = [(one.step, one.steps) for one in shown if one.stage == "pictures"]
+    assert told == [(done, 48) for done in range(8, 49, 8)]
     views = sorted((tmp_path / "data").glob("view*.npy"))
     stamps = [path.stat().st_mtime_ns for path in views]
     assert len(views) == 2
@@ -243,6 +246,13 @@ def test_data_that_nothing_can_be_learnt_from_is_refused(start: Checkpoint, tmp_
     write_dataset(tmp_path / "data", 4, forget)
     with pytest.raises(DataError, match="0 images with captions"):
         tune(TUNING, start, tmp_path / "data", tmp_path / "run")
+
+
+def test_a_data_folder_that_lies_elsewhere_is_told(start: Checkpoint, data: Path, tmp_path: Path) -> None:
+    recipe = replace(TUNING, data=replace(TUNING.data, dataset="flickr8k/captions.txt"))
+    with pytest.raises(DataError, match=r"flickr8k/captions\.txt: no such file") as raised:
+        tune(recipe, start, data, tmp_path / "run")
+    assert "is to have flickr8k/captions.txt" in raised.value.remedy
 
 
 def test_recipes_that_cannot_be_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from seesay.training.tuning import Tuning
 
 TASKS = ("caption", "retrieval", "vqa", "pretrain")
+EVERY = 60.0
+"""Seconds between two lines of progress where nobody watches."""
 FIRST = os.environ.get("RANK", "0") == "0"  # torchrun numbers the processes that it starts
 
 
@@ -79,15 +82,19 @@ def train(data: str, output: Path | None, check: bool, offline: bool | None, **g
         raise UsageError("What is to be learnt?", "Name a --task or a --recipe.")
     recipe = read_any(find_recipe(given["recipe"] or given["task"]))
     output = output or Path("runs") / recipe.name
+    progress = _Progress()
     if isinstance(recipe, Recipe):
-        folder = _by_recipe(recipe, Path(data), output, check, given)
+        folder = _by_recipe(recipe, Path(data), output, check, given, progress)
     else:
-        folder = _tune(_changed(recipe, given), data, output, check, offline)
+        folder = _tune(_changed(recipe, given), data, output, check, offline, progress)
+    progress.end()
     if FIRST:
         click.echo(printable(str(folder)))
 
 
-def _by_recipe(recipe: Recipe, data: Path, output: Path, check: bool, given: dict[str, Any]) -> Path:
+def _by_recipe(
+    recipe: Recipe, data: Path, output: Path, check: bool, given: dict[str, Any], progress: _Progress
+) -> Path:
     """The built-in model's own road, which has nothing to choose."""
     if chosen := [name for name, value in given.items() if value is not None and name != "recipe"]:
         raise UsageError(f"The recipe {recipe.name} decides on {', '.join(chosen)}", "Change a copy of its file.")
@@ -95,10 +102,10 @@ def _by_recipe(recipe: Recipe, data: Path, output: Path, check: bool, given: dic
         raise UsageError(f"The recipe {recipe.name} cannot be checked first", "Leave --check out.")
     from seesay.training.run import run
 
-    return run(recipe, data, output, _show)
+    return run(recipe, data, output, progress.show)
 
 
-def _tune(recipe: Tuning, data: str, output: Path, check: bool, offline: bool | None) -> Path:
+def _tune(recipe: Tuning, data: str, output: Path, check: bool, offline: bool | None, progress: _Progress) -> Path:
     from seesay.blip.checkpoint import read_checkpoint
     from seesay.models import resolve
     from seesay.settings import load_settings
@@ -107,7 +114,7 @@ def _tune(recipe: Tuning, data: str, output: Path, check: bool, offline: bool | 
     checkpoint = read_checkpoint(resolve(settings.model, settings).path)
     from seesay.training.tune import tune  # torch takes seconds; what is wrong with the rest is told at once
 
-    return tune(recipe, checkpoint, Path(data), output, first_check=check, show=_show, tell=_tell)
+    return tune(recipe, checkpoint, Path(data), output, first_check=check, show=progress.show, tell=progress.tell)
 
 
 def _changed(recipe: Tuning, given: dict[str, Any]) -> Tuning:
@@ -148,17 +155,34 @@ def _changed(recipe: Tuning, given: dict[str, Any]) -> Tuning:
     )
 
 
-def _show(status: Status) -> None:
-    """One line on a terminal; elsewhere the log has it all."""
-    if FIRST and sys.stderr.isatty():
-        figures = "  ".join(f"{name} {value:.3f}" for name, value in status.figures.items())
-        line = f"{status.stage} {status.step}/{status.steps}  {duration(status.seconds_left)} left  {figures}"
-        end = "\n" if status.step == status.steps else ""
-        click.echo(f"\r\x1b[K{line[:99]}{end}", nl=False, err=True)
+class _Progress:
+    """How far it is and how long yet: a line at the bottom of a terminal, elsewhere a line a minute."""
 
+    def __init__(self) -> None:
+        self._shown = FIRST
+        self._terminal = sys.stderr.isatty()
+        self._next = time.monotonic() + EVERY
+        self._open = False
 
-def _tell(told: Alarm | Checked) -> None:
-    from seesay.training.check import Checked
+    def show(self, status: Status) -> None:
+        if not self._shown or not (self._terminal or time.monotonic() >= self._next):
+            return
+        self._next = time.monotonic() + EVERY
+        figures = "".join(f"  {name} {value:.3f}" for name, value in status.figures.items())
+        line = f"{status.stage} {status.step}/{status.steps}  {duration(status.seconds_left)} left{figures}"[:99]
+        click.echo(f"\r\x1b[K{line}" if self._terminal else line, nl=not self._terminal, err=True)
+        self._open = self._terminal
+        if status.step == status.steps:
+            self.end()
 
-    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
-    click.echo(clear + printable(str(told) if isinstance(told, Checked) else f"alarm: {told}"), err=True)
+    def tell(self, told: Alarm | Checked) -> None:
+        from seesay.training.check import Checked
+
+        self.end()
+        click.echo(printable(str(told) if isinstance(told, Checked) else f"alarm: {told}"), err=True)
+
+    def end(self) -> None:
+        """Leave the line as it is, and begin another."""
+        if self._open:
+            click.echo(err=True)
+        self._open = False

@@ -98,10 +98,17 @@ class Kept:
         return torch.from_numpy(restored(rows))
 
 
-def keep(folder: Path, model: Blip, pictures: Pixels, views: int) -> list[int]:
+def keep(
+    folder: Path,
+    model: Blip,
+    pictures: Pixels,
+    views: int,
+    show: Callable[[int, int], None] = lambda done, total: None,
+) -> list[int]:
     """Compute what is kept of each picture, unless it is there; places of those that cannot be read (kept as zeros).
 
-    A view that was interrupted is made again, as it was.
+    A view that was interrupted is made again, as it was. show: told now and then how many pictures are done, and of how
+    many; each counts once a view.
     """
     folder.mkdir(parents=True, exist_ok=True)
     vision, images = model.config.vision, len(pictures.samples)
@@ -111,11 +118,15 @@ def keep(folder: Path, model: Blip, pictures: Pixels, views: int) -> list[int]:
     missing = [view for view in range(views) if not (folder / f"view{view}.npy").exists()]
     check_space(folder, len(missing) * int(np.prod(shape)) * kind.itemsize)
     encode = _encoder(model) if missing else None
-    for view in missing:
+    for number, view in enumerate(missing):
         assert encode
         partial = folder / f"view{view}.partial"
         rows = np.lib.format.open_memmap(partial, "w+", kind, shape)
-        broken = [*_write_view(rows, pictures, view, encode)]
+        broken = []
+        for start in range(0, images, CHUNK):
+            places = range(start, min(start + CHUNK, images))
+            broken += _write_places(rows, pictures, view, places, encode)
+            show(number * images + places.stop, len(missing) * images)
         rows.flush()
         if view == 0:
             (folder / "unreadable.json").write_text(json.dumps(broken), encoding="utf-8")
@@ -143,19 +154,21 @@ def _encoder(model: Blip) -> Encode:
     return features
 
 
-def _write_view(rows: NDArray[np.generic], pictures: Pixels, view: int, encode: Encode) -> Iterator[int]:
-    """Fill the rows of a view; the places of pictures that cannot be read."""
-    for start in range(0, len(rows), CHUNK):
-        pixels = {}
-        for place in range(start, min(start + CHUNK, len(rows))):
-            try:
-                pixels[place] = pictures.pixels(place, np.random.default_rng((view, place)) if view else None)
-            except ImageError as error:
-                yield place
-                if view == 0:
-                    log.warning("left out: %s: %s", pictures.samples[place].name, error)
-        if pixels:
-            rows[list(pixels)] = encode(np.concatenate(list(pixels.values())))
+def _write_places(
+    rows: NDArray[np.generic], pictures: Pixels, view: int, places: Sequence[int], encode: Encode
+) -> list[int]:
+    """Fill these rows of a view; the places of pictures that cannot be read."""
+    pixels, broken = {}, []
+    for place in places:
+        try:
+            pixels[place] = pictures.pixels(place, np.random.default_rng((view, place)) if view else None)
+        except ImageError as error:
+            broken.append(place)
+            if view == 0:
+                log.warning("left out: %s: %s", pictures.samples[place].name, error)
+    if pixels:
+        rows[list(pixels)] = encode(np.concatenate(list(pixels.values())))
+    return broken
 
 
 # ---------------------------------------------------------------------------------------------------------- batches

@@ -65,7 +65,13 @@ def read_samples(source: Dataset, data: Path, kept: Path, kind: Kind, tokenizer:
     """
     where = str(data / source.dataset) if source.dataset else str(data)
     images = data / source.images if source.images else None
-    examples = list(_examples(source, where, data, images))
+    try:
+        examples = list(_examples(source, where, data, images))
+    except DataError as error:
+        if source.dataset and not Path(where).exists():
+            remedy = f"The data folder is to have {source.dataset}: name the folder above it (--data)."
+            raise DataError(str(error), remedy) from error
+        raise
     samples, splits = [], []
     for number, example in enumerate(_merged(examples)):
         found = _sample(example, kind, tokenizer, source.longest)

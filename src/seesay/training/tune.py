@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -78,7 +79,8 @@ class _Run:
         show: Callable[[Status], None],
         tell: Callable[[Alarm | Checked], None],
     ) -> None:
-        self.recipe, self.output, self.processes, self.tell = recipe, output, processes, tell
+        self.recipe, self.output, self.processes = recipe, output, processes
+        self.show, self.tell = show, tell
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         if recipe.image_size:
             checkpoint = checkpoint.at_size(recipe.image_size)
@@ -131,7 +133,7 @@ class _Run:
         if frozen != "nothing":
             folder = self.output / "data"
             if self.processes.first:
-                keep(folder, model, pixels, recipe.views if recipe.augment else 1)
+                keep(folder, model, pixels, recipe.views if recipe.augment else 1, self._told_pictures())
             self.processes.agree(0.0)
             lost = set(keep(folder, model, pixels, 0))
             pictures = Kept(folder)
@@ -145,6 +147,16 @@ class _Run:
         return replace(
             self.setup, recipe=recipe, samples=everything, pictures=pictures, usable=usable, held_out=held_out
         )
+
+    def _told_pictures(self) -> Callable[[int, int], None]:
+        """What shows how many pictures are computed."""
+        began = time.monotonic()
+
+        def told(done: int, total: int) -> None:
+            left = (total - done) * (time.monotonic() - began) / done
+            self.show(Status("pictures", done, total, left, {}))
+
+        return told
 
     def check(self) -> None:
         """Learn a handful by heart, alone. Raises ModelError where that fails."""
