@@ -53,3 +53,24 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
 def library(tmp_path: Path) -> Iterator[Library]:
     with Library(tmp_path / "library.db") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """A PostgreSQL with pgvector; a database's name goes into its address."""
+    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+    pytest.importorskip("pgserver", reason="there is no PostgreSQL: pgserver is not installed")
+    from postgres_server import postgres_server
+
+    with postgres_server() as address:
+        yield address
+
+
+@pytest.fixture
+def address(server: str) -> str:
+    """Of a database in PostgreSQL without a library."""
+    import psycopg
+
+    with psycopg.connect(server.format("postgres"), autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS seesay CASCADE")
+    return server.format("postgres")

@@ -18,7 +18,6 @@ pytest.importorskip("pgserver", reason="there is no PostgreSQL: pgserver is not 
 import psycopg
 import test_search_library as searching
 
-from postgres_server import postgres_server
 from seesay.describe import Describer
 from seesay.errors import DataError
 from seesay.images.metadata import PhotoFacts
@@ -32,20 +31,6 @@ from seesay.library.store import Wants, exists
 from seesay.library.writing import undo, write_captions
 
 Load = Callable[[str], Describer]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgres_server() as address:
-        yield address
-
-
-@pytest.fixture
-def address(server: str) -> str:
-    """Of a database without a library."""
-    with psycopg.connect(server.format("postgres"), autocommit=True) as connection:
-        connection.execute("DROP SCHEMA IF EXISTS seesay CASCADE")
-    return server.format("postgres")
 
 
 @pytest.fixture

@@ -95,4 +95,7 @@ class Database(Protocol):
     def settle(self, space: int) -> None:
         """After a run that told of pictures: what makes searching fast may be made now."""
 
+    def renumber(self) -> None:
+        """After rows came with their numbers: new ones get numbers behind them."""
+
     def close(self) -> None: ...

@@ -30,6 +30,8 @@ except ImportError as error:
     raise MissingExtra("A library in PostgreSQL", "postgres") from error
 
 SCHEMA = "seesay"
+NUMBERED = ("contents", "files", "items", "spaces", "vectors", "captions", "writes")
+"""Tables whose rows get numbers."""
 LOCK = 0x53656573
 """ "Sees": the advisory lock of whoever writes."""
 APPROXIMATE = 200_000
@@ -131,6 +133,12 @@ class Postgres:
         """Which transactions a query sees: of all writers of the server, so it may change without a change of ours."""
         [[snapshot]] = self.rows("SELECT pg_current_snapshot()::text")
         return str(snapshot)
+
+    def renumber(self) -> None:
+        with self.writing() as run:
+            for table in NUMBERED:
+                sequence = f"pg_get_serial_sequence('{table}', 'id')"
+                run.execute(f"SELECT setval({sequence}, coalesce(max(id), 0) + 1, false) FROM {table}")
 
     # ----------------------------------------------------------------------------------------------------------- words
 

@@ -106,7 +106,7 @@ CREATE TABLE captions (
     earlier BIGINT REFERENCES captions (id)
 );
 CREATE INDEX captions_item ON captions (item);
-ALTER TABLE items ADD COLUMN version BIGINT REFERENCES captions (id) DEFERRABLE INITIALLY DEFERRED;
+ALTER TABLE items ADD COLUMN version BIGINT REFERENCES captions (id);
 
 CREATE FUNCTION instr(TEXT, TEXT) RETURNS INTEGER LANGUAGE sql IMMUTABLE AS 'SELECT strpos($1, $2)'
 """

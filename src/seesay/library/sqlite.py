@@ -102,6 +102,9 @@ class Sqlite:
         [[others]] = self.rows("PRAGMA data_version")
         return others, self.connection.total_changes
 
+    def renumber(self) -> None:
+        """Nothing: SQLite counts on from the highest number by itself."""
+
     # ----------------------------------------------------------------------------------------------------------- words
 
     def put_words(self, run: Run, item: int, texts: Sequence[str]) -> None:
