@@ -1,8 +1,8 @@
 """Captions into the photographs' own metadata, and back out again.
 
 By default into an XMP side-car, so that the photograph is not touched; else into the file itself. Text that a person
-wrote stays, machine text is marked as such (`marks`), and what stood there before is kept in the library, so that
-`undo` can restore it.
+wrote there stays, machine text is marked as such (`marks`), captions that a person wrote in the library (`editing`) are
+not, and what stood there before is kept in the library, so that `undo` can restore it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from seesay.library.calibration import content_words
 from seesay.library.exiftool import ExifTool, Tags
 from seesay.library.marks import is_machine, mark
 from seesay.library.scan import digest_of, sidecar_of
-from seesay.library.store import Library
-from seesay.library.xmp import Fields, read_fields, with_fields
+from seesay.library.store import EDITED, Library
+from seesay.library.xmp import Fields, read_fields, with_fields, without_writer
 
 Became = Literal["written", "same", "human", "failed", "restored", "changed"]
 XMP_TAGS = (
@@ -70,18 +70,18 @@ def write_captions(
     One that cannot be written does not stop the others. Raises UsageError where ExifTool is needed and missing.
     """
     rows = library.rows(
-        "SELECT f.path, i.caption, c.captioned_by FROM files f JOIN contents c ON c.id = f.content "
+        f"SELECT f.path, i.caption, c.captioned_by, {EDITED} FROM files f JOIN contents c ON c.id = f.content "
         "JOIN items i ON i.content = c.id WHERE f.missing IS NULL AND c.kind = 'photo' AND i.caption != '' "
         "ORDER BY f.path"
     )
     with ExitStack() as stack:
         tool = stack.enter_context(ExifTool()) if embed else None
-        for raw, caption, model in rows:
+        for raw, caption, model, edited in rows:
             path = Path(os.fsdecode(raw))
             if within and not any(path.is_relative_to(one.absolute()) for one in within):
                 continue
             words = content_words(caption) if keywords else ()
-            fields = Fields(caption, caption, words, mark(model or "model", caption))
+            fields = Fields(caption, caption, words, "" if edited else mark(model or "model", caption))
             try:
                 if tool:
                     yield _embed(library, tool, path, fields, overwrite_human)
@@ -92,14 +92,17 @@ def write_captions(
                 yield Written(path, "failed", None, known_error)
 
 
-def _by_person(path: Path, fields: Fields, packet: bytes) -> tuple[bool, bool]:
-    """Whether a person wrote the description, or the alternative text, wherever they stand. Raises ImageError."""
+def _by_person(path: Path, fields: Fields, packet: bytes, ours: bool) -> tuple[bool, bool]:
+    """Whether a person wrote the description, or the alternative text, wherever they stand, and not in the library.
+    Raises ImageError."""
     data = read_bytes(path)
     facts = photo_facts(data, sidecar=packet)
-    described = bool(facts.description) and not is_machine(facts.writer, facts.description)
+    described = bool(facts.description) and not ours and not is_machine(facts.writer, facts.description)
     for one in (packet, _embedded(data)):
         if one:
             said = read_fields(one)
+            if ours and said.alt_text == said.description:
+                continue
             if said.alt_text and said.alt_text != fields.alt_text and not is_machine(said.writer, said.alt_text):
                 return described, True
     return described, False
@@ -118,10 +121,16 @@ def _embedded(data: bytes) -> bytes:
     return bytes(packet)
 
 
-def _allowed(path: Path, fields: Fields, packet: bytes, overwrite_human: bool) -> Fields | None:
+def _is_ours(library: Library, target: Path, digest: str) -> bool:
+    """Whether the description in the file is the library's: nobody has changed it since it was written."""
+    query = "SELECT after FROM writes WHERE target = ? ORDER BY id DESC LIMIT 1"
+    return library.rows(query, [os.fsencode(target)]) == [(digest,)]
+
+
+def _allowed(path: Path, fields: Fields, packet: bytes, overwrite_human: bool, ours: bool) -> Fields | None:
     """The fields that may be written; None where a person described the photograph: the mark of who wrote it has room
     for one, so beside a person's description nothing of ours stands unmarked."""
-    described, alternative = _by_person(path, fields, packet)
+    described, alternative = _by_person(path, fields, packet, ours)
     if overwrite_human or not (described or alternative):
         return fields
     return None if described else Fields(fields.description, "", fields.keywords, fields.writer)
@@ -130,20 +139,41 @@ def _allowed(path: Path, fields: Fields, packet: bytes, overwrite_human: bool) -
 # ------------------------------------------------------------------------------------------------------------ side-cars
 
 
-def _beside(library: Library, path: Path, fields: Fields, overwrite_human: bool) -> Written:
-    """Into the XMP file beside the photograph: the one that is there, else photo.jpg.xmp."""
+@dataclass(frozen=True, slots=True)
+class SideCar:
+    """The XMP file beside a photograph, and what it is to become."""
+
+    target: Path
+    before: bytes | None
+    after: bytes | None
+    """None: a person described the photograph, and it stays so."""
+
+
+def side_car(library: Library, path: Path, fields: Fields, *, overwrite_human: bool = False) -> SideCar:
+    """What the caption makes of the XMP file that is there, else of photo.jpg.xmp. Raises ImageError, DataError."""
     target = sidecar_of(path) or path.with_name(f"{path.name}.xmp")
     before = target.read_bytes() if target.exists() else None
-    allowed = _allowed(path, fields, before or b"", overwrite_human)
+    ours = before is not None and _is_ours(library, target, hashlib.sha256(before).hexdigest())
+    allowed = _allowed(path, fields, before or b"", overwrite_human, ours)
     if allowed is None:
-        return Written(path, "human", target)
+        return SideCar(target, before, None)
     if before is not None and _says(read_fields(before), allowed):
-        return Written(path, "same", target)
+        return SideCar(target, before, before)
     after = with_fields(before or b"", allowed)
-    _remember(library, path, target, before, hashlib.sha256(after).hexdigest())
-    _replace(target, after)
-    _note_sidecar(library, path, target)
-    return Written(path, "written", target)
+    return SideCar(target, before, after if allowed.writer else without_writer(after))
+
+
+def _beside(library: Library, path: Path, fields: Fields, overwrite_human: bool) -> Written:
+    """Into the XMP file beside the photograph."""
+    planned = side_car(library, path, fields, overwrite_human=overwrite_human)
+    if planned.after is None:
+        return Written(path, "human", planned.target)
+    if planned.after == planned.before:
+        return Written(path, "same", planned.target)
+    _remember(library, path, planned.target, planned.before, hashlib.sha256(planned.after).hexdigest())
+    _replace(planned.target, planned.after)
+    _note_sidecar(library, path, planned.target)
+    return Written(path, "written", planned.target)
 
 
 def _says(there: Fields, wanted: Fields) -> bool:
@@ -191,7 +221,8 @@ def _remember(library: Library, path: Path, target: Path, before: bytes | None, 
 def _embed(library: Library, tool: ExifTool, path: Path, fields: Fields, overwrite_human: bool) -> Written:
     """Into the photograph: XMP, and in JPEG and TIFF also IPTC, which older programs read."""
     beside = sidecar_of(path)
-    allowed = _allowed(path, fields, beside.read_bytes() if beside else b"", overwrite_human)
+    ours = _is_ours(library, path, digest_of(path))
+    allowed = _allowed(path, fields, beside.read_bytes() if beside else b"", overwrite_human, ours)
     if allowed is None:
         return Written(path, "human", path)
     names = _names(path)

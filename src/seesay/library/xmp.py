@@ -68,6 +68,13 @@ def with_fields(packet: bytes, fields: Fields) -> bytes:
     return b"".join(_lines(document))
 
 
+def without_writer(packet: bytes) -> bytes:
+    """The packet that names nobody as the description's writer. Raises DataError."""
+    document = _parsed(packet)
+    _drop(document, WRITER)
+    return b"".join(_lines(document))
+
+
 def _lines(document: Document) -> Iterator[bytes]:
     """The document without an XML declaration, which stands in no XMP."""
     for node in document.childNodes:
