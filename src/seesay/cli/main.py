@@ -18,7 +18,7 @@ from seesay.errors import SeesayError, UsageError
 
 COMMANDS = (
     *("caption", "describe", "ask", "chat", "match", "classify", "explain", "read", "moderate", "video", "capfilt"),
-    *("index", "search", "duplicates", "albums", "write", "undo", "migrate"),
+    *("index", "search", "duplicates", "albums", "write", "undo", "migrate", "library"),
     *("serve", "mcp"),
     *("batch", "models", "doctor", "evaluate", "bench", "train", "completion"),
 )

@@ -387,8 +387,8 @@ _CONTENT = f"c.id, c.digest, c.kind, c.looked, c.captioned_by, c.space, c.read_b
 
 
 def _content(row: Sequence[Any]) -> Content:
-    identity, digest, kind, looked, *rest, edited = row
-    return Content(identity, digest, kind, bool(looked), *rest, bool(edited))
+    identity, digest, kind, looked, captioned_by, space, read_by, error, edited = row
+    return Content(identity, digest, kind, bool(looked), captioned_by, space, read_by, error, bool(edited))
 
 
 def _join(connection: Run, found: FoundFile, content: Content) -> Status:
