@@ -47,7 +47,7 @@ class Intake:
     """Fills a library in the background, one run at a time. A server that ends in the middle of one leaves the rest to
     the next."""
 
-    def __init__(self, worker: Worker, place: Path) -> None:
+    def __init__(self, worker: Worker, place: Path | str) -> None:
         self.worker = worker
         self.place = place
         self.progress = Progress()

@@ -169,7 +169,7 @@ class Uploaded(BaseModel):
 def about(service: Serving) -> About:
     """What the library holds, what it can be filtered by, and what this caller may change."""
     may = {"may_change": _may_change(service), "may_index": service.settings.local}
-    name = Path(service.settings.machine.library).name
+    name = str(service.settings.machine.library).partition("?")[0].rpartition("/")[2]
     if not _there(service):
         empty: dict[str, Any] = dict.fromkeys(("photos", "videos", "failed", "missing", "located"), 0)
         return About(there=False, name=name, folders=[], cameras=[], first=None, last=None, **empty, **may)
@@ -329,8 +329,10 @@ def _keep(service: Service, name: str, data: bytes) -> Path:
     """Writes the photograph into the folder of uploads, in one step, under a name that is free. Raises ImageError."""
     kind = known(data, service.settings.limits)
     open_image(data, limits=service.settings.limits, side=64)
-    place = Path(service.settings.machine.library).absolute()
-    folder = place.with_name(f"{place.stem}-photos")
+    place = service.settings.machine.library
+    if not isinstance(place, Path):
+        raise UsageError("A library in a database has no folder for uploads", "At the server: seesay index FOLDER.")
+    folder = place.absolute().with_name(f"{place.stem}-photos")
     folder.mkdir(parents=True, exist_ok=True)
     stem, suffix = os.path.splitext(os.path.basename(name.replace("\\", "/")))
     stem = re.sub(r"[^\w .()-]", "_", stem).strip(" .")[:100] or "photograph"
@@ -425,7 +427,7 @@ def _exported(service: Service, form: Form, filters: Query | None, numbers: list
 
 def _there(service: Service) -> bool:
     place = service.settings.machine.library
-    return str(place).startswith("postgres") or Path(place).exists()
+    return not isinstance(place, Path) or place.exists()
 
 
 def _asked(service: Service, ask: Callable[[Library], Result]) -> Result:
