@@ -1,20 +1,13 @@
-"""Real servers on free ports, over small random models of every kind."""
+"""Servers over small random models of every kind."""
 
 from __future__ import annotations
 
-import base64
-import io
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-import httpx2
-import numpy as np
 import pytest
-import uvicorn
-from PIL import Image
+from real_servers import http, picture, ready, running  # noqa: F401  # `picture` for test_serve_photos
 
 import seesay
 from seesay.describe import Describer
@@ -25,20 +18,6 @@ from tiny_models import tiny_model
 
 Serve = Callable[..., str]
 Load = Callable[..., Describer]
-http = httpx2.Client(timeout=60)
-"""One for all tests: each new one reads the system's certificates, which takes longer than most of them."""
-
-
-def picture(number: int, side: int = 40) -> bytes:
-    """A PNG of noise, another for each number."""
-    pixels = np.random.default_rng(number).integers(0, 256, (side, side, 3), np.uint8)
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "png")
-    return data.getvalue()
-
-
-def data_uri(data: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
 @pytest.fixture(scope="session")
@@ -59,32 +38,6 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
 def client_closed() -> Iterator[None]:
     yield
     http.close()
-
-
-@contextmanager
-def running(app: object) -> Iterator[str]:
-    """The app behind a real uvicorn on a free port, until the block ends."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, "127.0.0.1", 0, log_level="warning", lifespan="on", access_log=False)  # type: ignore[arg-type]
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        [listening] = server.servers
-        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-def ready(url: str) -> str:
-    """The server's address, once its first model is there."""
-    while http.get(f"{url}/ready").status_code != 200:
-        time.sleep(0.01)
-    return url
 
 
 @pytest.fixture

@@ -14,14 +14,13 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult, TextContent
+from real_servers import data_uri, picture
 
 from seesay.describe import Describer
 from seesay.errors import ImageRefused, UsageError
 from seesay.images import Limits
 from seesay.library import Indexer, Library
 from seesay.server.mcp import Roots
-
-from conftest import data_uri, picture  # isort: skip
 
 
 @pytest.fixture(scope="module")

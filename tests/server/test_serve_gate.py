@@ -13,14 +13,13 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from real_servers import data_uri, http, picture, ready, running
 
 from seesay.describe import Describer
 from seesay.errors import UsageError
 from seesay.images import Limits
 from seesay.server import ServerSettings, create_app
 from seesay.server.keys import Doorkeeper, Key, read_keys
-
-from conftest import data_uri, http, picture, ready, running  # isort: skip
 
 Serve = Callable[..., str]
 ALICE, BOB = "alice's long secret", "bob's own long secret"
@@ -47,9 +46,10 @@ def test_a_key_has_its_rate(serve: Serve) -> None:
     url = serve(keys=(Key.of("alice", ALICE, 2), Key.of("bob", BOB)))
 
     def ask(secret: str) -> httpx2.Response:
-        return http.get(f"{url}/v1/models", headers={"X-API-Key": secret})
+        return http.post(f"{url}/v1/embed", json={"texts": ["a cat"]}, headers={"X-API-Key": secret})
 
     assert [ask(ALICE).status_code for _ in range(3)] == [200, 200, 429]
+    assert http.get(f"{url}/v1/models", headers={"X-API-Key": ALICE}).status_code == 200
     assert 1 <= int(ask(ALICE).headers["retry-after"]) <= 30
     assert ask(BOB).status_code == 200
 

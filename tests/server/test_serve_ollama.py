@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 
 import ollama
 import pytest
+from real_servers import picture
 
 from seesay.describe import Describer
-
-from conftest import picture  # isort: skip
 
 
 @pytest.fixture

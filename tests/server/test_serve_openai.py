@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import openai
 import pytest
+from real_servers import data_uri, picture
 
 from seesay.describe import Describer
-
-from conftest import data_uri, picture  # isort: skip
 
 
 @pytest.fixture

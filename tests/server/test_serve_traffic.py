@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real_servers import http, picture
 
 from seesay.describe import Describer
-
-from conftest import http, picture  # isort: skip
 
 REQUESTS = 300
 

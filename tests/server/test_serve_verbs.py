@@ -9,11 +9,10 @@ import httpx2
 import numpy as np
 import pytest
 from PIL import Image
+from real_servers import data_uri, http, picture
 
 from seesay.describe import Blip, Describer
 from seesay.explaining import explain
-
-from conftest import data_uri, http, picture  # isort: skip
 
 
 @pytest.fixture(scope="module")

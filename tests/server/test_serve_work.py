@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from real_servers import data_uri, http, picture, ready, running
 
 from seesay.describe import CaptionOptions, Describer, Seen
 from seesay.errors import ModelNotFound, ServiceError
@@ -19,8 +20,6 @@ from seesay.library import Indexer, Library
 from seesay.server import ServerSettings, create_app
 from seesay.server.metrics import Metrics
 from seesay.server.worker import Worker
-
-from conftest import data_uri, http, picture, ready, running  # isort: skip
 
 
 class Watched:

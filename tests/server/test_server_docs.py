@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real_servers import ready, running
 
 from seesay.cli.main import COMMANDS, cli
 from seesay.describe import Describer
@@ -18,8 +19,6 @@ from seesay.library import Library
 from seesay.server import ServerSettings, create_app
 from seesay.server.keys import read_keys
 from seesay.settings import load_settings
-
-from conftest import ready, running  # isort: skip
 
 PAGE = (Path(__file__).parents[2] / "docs" / "server.md").read_text(encoding="utf-8")
 PHOTO = Path(__file__).parents[2] / "src" / "seesay" / "builtin" / "cat.jpg"

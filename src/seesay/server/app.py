@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -45,7 +46,7 @@ def create_app(settings: ServerSettings | None = None, load: Load | None = None)
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         worker.start()
         yield
-        worker.close()
+        await run_in_threadpool(worker.close)
 
     app = FastAPI(
         title="Seesay",

@@ -20,6 +20,8 @@ from seesay.server.settings import ServerSettings
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 """Names of this machine."""
+READING = ("GET", "HEAD", "OPTIONS")
+"""Methods of requests that change nothing and ask no model; they wait for nobody, and no rate counts them."""
 COOKIE = "seesay-key"
 """Where a page keeps a caller's key for what cannot send a header, such as a picture."""
 KEYED = re.compile(r"/(v1|api|mcp)(/|$)|/metrics$")
@@ -60,7 +62,7 @@ class Gate:
         caller = ""
         try:
             caller = self._admit(scope)
-            if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            if scope["method"] in READING:
                 await self.app(scope, receive, answer)
             else:
                 await self._work(scope, receive, answer)
@@ -84,14 +86,14 @@ class Gate:
         if self.settings.local and _hostname(host) not in LOCAL:
             raise Refusal(421, f"This server is not called {host!r}", "Ask for localhost.")
         origin = headers.get("origin")
-        if origin and scope["method"] not in ("GET", "HEAD") and urlsplit(origin).netloc != host:
+        if origin and scope["method"] not in READING and urlsplit(origin).netloc != host:
             raise Refusal(403, f"A page of {origin} may not ask this server", "Ask from a page of its own.")
         if self.doorkeeper.open or not KEYED.match(scope["path"]):
             return ""
         key = self.doorkeeper.known(_secret(headers))
         if key is None:
             raise Refusal(401, "No key, or none that is known here", "Send it: Authorization: Bearer KEY.")
-        if wait := self.doorkeeper.wait(key):
+        if scope["method"] not in READING and (wait := self.doorkeeper.wait(key)):
             raise Refusal(429, f"More than {key.per_minute:g} requests a minute", "Come back later.", wait)
         return key.name
 
@@ -105,13 +107,13 @@ class Gate:
                 try:
                     self._check_room()
                     there = await self._arrive(scope, receive, body)
-                    self._check_room()  # a slow body takes no place from those that are there
                 except Refusal:
                     await _pass_over(receive, self.settings.body)
                     raise
                 if not there:
                     self.metrics.left()
                     return
+                self._check_room()  # again, for a slow body takes no place from those that are there
                 with self._place():
                     await self._answer(scope, receive, answer, bytes(body))
         except TimeoutError:

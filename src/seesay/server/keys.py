@@ -23,7 +23,7 @@ class Key:
     digest: bytes = field(repr=False)
     """SHA-256 of the key."""
     per_minute: float = math.inf
-    """Requests."""
+    """Requests that a model works on, or that change something."""
 
     @classmethod
     def of(cls, name: str, secret: str, per_minute: float = math.inf) -> Key:

@@ -11,6 +11,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
 import seesay
@@ -110,7 +111,7 @@ def create_server(settings: ServerSettings, roots: Roots, load: Load | None = No
     async def lifespan(server: MCPServer) -> AsyncIterator[None]:
         worker.start()
         yield
-        worker.close()
+        await run_in_threadpool(worker.close)
 
     server = MCPServer(
         "seesay",
