@@ -1,4 +1,5 @@
-"""How long a question to a library of 100,000 photographs takes, and how much memory.
+"""How long a question to a library of 100,000 photographs takes, and how much memory; with the extra `ann` and more
+records also what an index of neighbours finds of what exact search does.
 
     python bench/library.py PHOTOS CAPTIONS [--records N] [--library FILE]
 
@@ -18,6 +19,7 @@ import resource
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,9 @@ from seesay.data import read_flickr
 from seesay.describe import Seen
 from seesay.images import ImageLike
 from seesay.library import Library, Query, Searcher
+from seesay.library.approximate import FROM
+from seesay.library.database import KINDS
+from seesay.library.vectors import Vectors as Matrix
 from seesay.records import Embedding
 
 DIMENSION = 256
@@ -67,6 +72,10 @@ def main() -> None:
     if not arguments.library.exists():
         fill(arguments.library, model, pictures, texts, arguments.records)
 
+    with Library(arguments.library) as library:
+        space = library.space_of(model.name, model.embed_text("a photograph").vector)
+        seconds = timed(lambda: library.database.settle(space))
+        print(f"indexes of neighbours, where there are {FROM:,} vectors: {seconds:.0f} s")
     before = peak()
     with Library(arguments.library) as library:
         searcher = Searcher(library, model)  # type: ignore[arg-type]  # the part of a model that is asked
@@ -84,6 +93,7 @@ def main() -> None:
                 f"of this process's CPU {processor * 1000:.1f} ms"
             )
         print(f"peak memory {peak():.0f} MB ({before:.0f} MB before the library was opened)")
+        recall(library, space, model)
 
 
 def questions_of(chosen: Sequence[str]) -> dict[str, list[Query]]:
@@ -96,6 +106,22 @@ def questions_of(chosen: Sequence[str]) -> dict[str, list[Query]]:
         "two common words": [Query(text=text, rerank=0) for text in ["dog man", "man woman", "girl water"] * 10],
         "four words, of one year": [Query(text=text, rerank=0, after=datetime(2020, 1, 1)) for text in words],
     }
+
+
+def recall(library: Library, space: int, model: Vectors) -> None:
+    """Of the ten nearest by exact search, how many the search through the index finds, over 200 questions."""
+    items = np.array([item for [item] in library.rows("SELECT id FROM items ORDER BY id")], np.int64)
+    for kind in KINDS:
+        near = library.database.vectors(space, kind)
+        if not isinstance(near, Matrix) or near.index is None:
+            continue
+        exact = replace(near, index=None)
+        found = looked = 0
+        for number in range(200):
+            vector = model.embed_text(f"question {number}").vector
+            both = [{item for item, _ in one.nearest(vector, 200, items)[:10]} for one in (near, exact)]
+            found, looked = found + len(both[0] & both[1]), looked + len(both[1])
+        print(f"recall@10 of the {kind} vectors' index against exact search: {found / looked:.4f}")
 
 
 def timed(ask: object) -> float:

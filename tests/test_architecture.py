@@ -31,7 +31,8 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "describe": BASE | {"records", "tokenizer", "images", "decoding", "blip", "engine", "texts", "matching", "asking"},
     "loading": BASE | {"settings", "models", "blip", "engine", "images", "describe", "backends"},
     "batches": BASE | {"images"},
-    "captioning": BASE | {"records", "images", "batches", "describe"},
+    "cluster": BASE,
+    "captioning": BASE | {"records", "images", "batches", "cluster", "describe"},
     "classifying": BASE | {"records", "images", "engine", "describe"},
     "videos": BASE | {"records", "images", "engine", "asking", "describe"},
     "styles": BASE | {"records", "images", "describe", "explaining", "ocr", "instructing"},
@@ -39,13 +40,13 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "chatting": BASE | {"records", "images", "describe", "instructing"},
     "moderation": BASE | {"records", "images", "describe"},
     "ocr": BASE | {"images"},
-    "library": BASE | {"records", "images", "describe", "ocr", "videos"},
+    "library": BASE | {"records", "images", "describe", "ocr", "videos", "cluster"},
     "explaining": BASE | {"records", "images", "decoding", "engine", "texts", "describe"},
     "evaluation": BASE | {"records", "images", "data", "describe", "asking"},
     "backends": BASE
     | {"settings", "models", "records", "images", "batches", "decoding", "engine", "asking", "describe"},
     "capfilt": BASE | {"records", "images", "data", "describe"},
-    "bootstrapping": BASE | {"settings", "engine", "images", "data", "describe", "capfilt", "loading"},
+    "bootstrapping": BASE | {"settings", "engine", "images", "data", "describe", "capfilt", "loading", "cluster"},
     "bench": BASE | {"records", "images", "blip", "engine", "decoding", "tokenizer", "describe", "loading"},
     "doctor": BASE | {"records", "settings", "models", "loading", "describe", "images", "engine", "blip", "hub"},
     "lavis": BASE
@@ -84,7 +85,8 @@ HOMES = {  # heavy library -> where it may be imported, at the top of a file or 
     "prometheus_client": {"server/"},
     "mcp": {"server/"},
     "psycopg": {"library/postgres.py"},
-    "ray": {"bootstrapping/cluster.py"},
+    "usearch": {"library/approximate.py"},
+    "ray": {"cluster.py"},
     "rich": set(),
 }
 

@@ -8,35 +8,18 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from capfilt_inputs import files, job, write_tar
+from ray_workers import workers_of
 from seesay.bootstrapping import clean, read_records
 from seesay.bootstrapping.cluster import Worker, clean_on_ray
+from seesay.errors import SeesayError
 from tiny_models import tiny_model
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed, or has no wheel for this Python")
 
 SHARDS, PAIRS = 2, 48
-
-
-def workers_of(process: int) -> list[int]:
-    """Processes below this one that have the models, by the title that Ray gives them."""
-    parents: dict[int, int] = {}
-    titles: dict[int, str] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            try:
-                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                titles[int(folder.name)] = (folder / "cmdline").read_text()
-            except OSError:  # it ended while we looked
-                continue
-
-    def below(one: int) -> bool:
-        return one == process or (one in parents and below(parents[one]))
-
-    return [one for one, title in titles.items() if title.startswith("ray::MapWorker") and below(one)]
 
 
 def kill_in_the_middle(records: Path, killed: list[tuple[int, str, int]]) -> None:
@@ -90,10 +73,9 @@ def test_a_worker_tells_what_it_cannot_go_on_from(tmp_path: Path) -> None:
     with filtering.begun():
         filtering.shards[0].journal.write_bytes(b'{"name": "another.png", "texts": []}\n' * 4)
         worker = Worker(filtering, threads=1, offline=True)
-        told = worker({"shard": np.array([0])})
-        assert told["shard"] == [0]
-        assert "the input has 00000.png and had another.png" in told["error"][0]
-        assert "another output" in told["remedy"][0]
+        with pytest.raises(SeesayError, match=r"the input has 00000.png and had another.png") as caught:
+            worker(0)
+        assert "another output" in caught.value.remedy
         filtering.shards[0].journal.unlink()
-        assert worker({"shard": np.array([0])}) == {"shard": [0], "error": [""], "remedy": [""]}
-        assert worker({"shard": np.array([0])}) == {"shard": [0], "error": [""], "remedy": [""]}, "done before"
+        assert worker(0) == 0
+        assert worker(0) == 0, "done before"

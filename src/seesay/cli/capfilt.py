@@ -10,6 +10,7 @@ import click
 
 from seesay.cli.formats import printable
 from seesay.cli.options import arithmetic_options, model_option
+from seesay.cli.spreading import check_ray, cluster_of, ray_options
 from seesay.cli.status import Status
 from seesay.errors import UsageError
 
@@ -51,8 +52,7 @@ off, 2 the command cannot be meant, 130 interrupted.
 @click.option("--split", help='Take this part of the input only, such as "train".')
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures at a time.")
 @arithmetic_options
-@click.option("--ray", metavar="ADDRESS", help='Work on a Ray cluster: "auto", host:port, ray://host:port or "local".')
-@click.option("--workers", type=click.IntRange(min=1), help="Workers on it, each with the models. [default: 2]")
+@ray_options
 def capfilt(**given: Any) -> None:
     """Clean a data set of pictures with texts.
 
@@ -67,8 +67,7 @@ def capfilt(**given: Any) -> None:
 
     if given["captions"] and not given["captioner"]:
         raise UsageError("captions need a captioner", "Name one with --captioner, or filter only: --captions 0.")
-    if given["workers"] and not given["ray"]:
-        raise UsageError("--workers are those of a Ray cluster", "Add --ray ADDRESS, or leave --workers out.")
+    check_ray(given)
     settings = load_settings(**{name: given[name] for name in ("precision", "threads", "offline")})
     job = _job(given, settings)
     if any(not shard.tally() for shard in job.shards):
@@ -138,13 +137,7 @@ def _on_ray(job: Job, given: dict[str, Any], settings: Settings) -> Tally:
 
     status = Status("shards", len(job.shards))
     try:
-        finished = clean_on_ray(
-            job,
-            given["ray"],
-            workers=given["workers"] or 2,
-            threads=settings.threads or 1,
-            offline=settings.offline,
-        )
+        finished = clean_on_ray(job, given["ray"], offline=settings.offline, **cluster_of(given, settings))
         for done, _ in enumerate(finished, 1):
             status.update(done)
     finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,10 +14,14 @@ from seesay.cli.arguments import files
 from seesay.cli.formats import printable
 from seesay.cli.library import library_option, settings_of
 from seesay.cli.options import cost_option, machine_options
+from seesay.cli.spreading import check_ray, cluster_of, loader, ray_options
 from seesay.errors import UsageError
 
 if TYPE_CHECKING:
-    from seesay.library import Indexer
+    from seesay.library import Event, Indexer
+    from seesay.library.scan import Scan
+    from seesay.library.spreading import Indexing
+    from seesay.settings import Settings
 
 WORDS = {
     "indexed": "indexed",
@@ -37,6 +43,7 @@ WORDS = {
   seesay index ~/Pictures --read-text --model blip-base
   seesay index                       # again, the folders of before
   seesay index ~/Pictures --watch    # and whatever comes into them, until Ctrl-C
+  seesay index /nfs/photos --store postgresql://photos@db.example/photos --ray auto --workers 16
 
 Exit status: 0 all good, 1 some pictures failed, 2 the command cannot be meant, 130 interrupted.
 """
@@ -52,6 +59,7 @@ Exit status: 0 all good, 1 some pictures failed, 2 the command cannot be meant, 
 @click.option("--every", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Seconds between frames.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures at a time.")
 @cost_option
+@ray_options
 @click.pass_context
 def index(ctx: click.Context, /, folders: tuple[str, ...], watch: bool, forget: bool, **given: Any) -> None:
     """Caption and embed the photographs and videos in folders, for `seesay search`.
@@ -59,35 +67,49 @@ def index(ctx: click.Context, /, folders: tuple[str, ...], watch: bool, forget: 
     Pictures are known by their bytes: what was moved or renamed keeps its record, what has not changed is not told
     again, what is gone is found no more. A run that is killed goes on where it was; several may run at once. Dates,
     places, cameras, keywords and descriptions are read from the files and from XMP files beside them. Videos need the
-    extra: video.
+    extra: video. On a cluster (--ray) all workers must see the folders at the same place, and the library: in
+    PostgreSQL, unless they are all on this machine.
     """
     from seesay.cli.pictures import load_model
-    from seesay.library import Indexer, Library
+    from seesay.library import Library
+    from seesay.library.spreading import Indexing, indexer
 
+    check_ray(given)
+    if given["ray"] and watch:
+        raise UsageError("A cluster does not watch", "Leave --watch or --ray out.")
     settings = settings_of(given)
     with Library(settings.library) as library:
         if not folders and not library.folders():
             raise UsageError("No folder", "Name the folders that hold your photographs.")
-        model = load_model(settings, given["max_cost"])
-        reader = None
-        if given["read_text"]:
-            from seesay.ocr import Reader
-
-            reader = Reader(settings.threads)
-        chosen = {name: given[name] for name in ("batch_size", "recaption", "retry", "every")}
-        indexer = Indexer(library, model, reader=reader, **chosen)
-        failed = _run(indexer, folders, quiet=False)
+        how = Indexing(**{name: given[name] for name in (field.name for field in fields(Indexing))})
+        here = indexer(library, load_model(settings, given["max_cost"]), how, settings.threads)
+        failed = _run(here, folders, quiet=False, spread=_spread(given, settings, how) if given["ray"] else None)
         if forget:
             click.echo(f"{library.forget_missing()} gone files forgotten", err=True)
         while watch:
-            time.sleep(_pause(indexer, folders))
-            _run(indexer, folders, quiet=True)
+            time.sleep(_pause(here, folders))
+            _run(here, folders, quiet=True)
     if failed:
         ctx.exit(1)
 
 
-def _run(indexer: Indexer, folders: tuple[str, ...], *, quiet: bool) -> int:
-    """One pass; how many pictures failed. `quiet`: says nothing where nothing happened."""
+def _spread(given: dict[str, Any], settings: Settings, how: Indexing) -> Callable[[Scan], Iterator[Event]]:
+    """Indexes what was found on a cluster."""
+    from seesay.library.spreading import index_on_ray
+
+    place = settings.library if isinstance(settings.library, str) else settings.library.absolute()
+    load, cluster = loader(settings), cluster_of(given, settings)
+    return lambda found: index_on_ray(place, load, found, given["ray"], how=how, **cluster)
+
+
+def _run(
+    indexer: Indexer,
+    folders: tuple[str, ...],
+    *,
+    quiet: bool,
+    spread: Callable[[Scan], Iterator[Event]] | None = None,
+) -> int:
+    """One pass; how many pictures failed. `quiet`: says nothing where nothing happened. `spread` indexes elsewhere."""
     from seesay.cli.status import Status
 
     found = indexer.scan(folders)
@@ -97,7 +119,7 @@ def _run(indexer: Indexer, folders: tuple[str, ...], *, quiet: bool) -> int:
             click.echo(f"cannot list {printable(str(folder))}: what is known of it stays as it was", err=True)
     became: Counter[str] = Counter()
     try:
-        for event in indexer.index(found):
+        for event in (spread or indexer.index)(found):
             became[event.became] += 1
             if event.error and not quiet:
                 status.clear()

@@ -96,6 +96,8 @@ class Telling(Generic[Record]):
     """What to tell a person who took the built-in model."""
     load: Callable[[Settings], Any] | None = None
     """What tells of pictures; None is the model that the settings name."""
+    spread: Callable[[Settings, Callable[[str], bool]], Iterable[Told[Record]]] | None = None
+    """Tells of the pictures that are wanted elsewhere, on a cluster."""
     requests: int = 1
     """What a model behind an API is asked of each picture, for the estimate of its cost."""
 
@@ -119,7 +121,10 @@ def tell(ctx: click.Context, sources: Sequence[str], given: dict[str, Any], tell
         to_terminal = target.path is None and sys.stdout.isatty()
         status = Status("pictures", _count(sources, given))
         run = Run(output, settings, status, telling, to_terminal)
-        run.write(tell_pictures(model_says, found, batch_size=given["batch_size"], wanted=run.wanted))
+        if telling.spread:
+            run.write(telling.spread(settings, run.wanted))
+        else:
+            run.write(tell_pictures(model_says, found, batch_size=given["batch_size"], wanted=run.wanted))
     run.report()
     if metered:
         click.echo(f"{metered.name}: {metered.meter}", err=True)

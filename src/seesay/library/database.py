@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Kind = Literal["image", "caption"]
 """Of a vector."""
+KINDS: tuple[Kind, ...] = ("image", "caption")
 Standing = tuple[Mapping[str, tuple[str, ...]], tuple[str, ...]]
 """The words found in an item, by column and as they stand there; and those that stand nowhere."""
 

@@ -99,14 +99,26 @@ class Indexer:
 
     def index(self, scan: Scan) -> Iterator[Event]:
         """Bring the library up to what was found, file by file. Raises what the model raises, ImageErrors aside."""
+        yield from self.begin(scan)
+        yield from self.take(scan.files)
+        self.finish()
+
+    def begin(self, scan: Scan) -> Iterator[Event]:
+        """The first part of `index`: what is gone."""
         self.library.add_folders(scan.folders)
         yield from (Event(path, "missing") for path in self.library.mark_missing(scan))
+
+    def take(self, found: Iterable[FoundFile]) -> Iterator[Event]:
+        """The second part, for some of the files or all."""
         try:
-            files = iter(scan.files)
+            files = iter(found)
             while batch := list(islice(files, self.batch_size)):
                 yield from self._batch(batch)
         finally:
             self.library.release()
+
+    def finish(self) -> None:
+        """The last part: what cosines mean in this library, drawn anew where it has grown."""
         if self.wants.space:
             calibrate(self.library, self.wants.space)
             self.library.database.settle(self.wants.space)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesay.errors import DataError, MissingExtra
-from seesay.library.database import Kind, Run, Standing
+from seesay.library.database import KINDS, Kind, Run, Standing
 from seesay.library.postgres_tables import MIGRATIONS
 from seesay.library.words import COLUMNS, Tokenizer
 
@@ -180,7 +180,7 @@ class Postgres:
 
     def settle(self, space: int) -> None:
         """Make the indexes of vectors that have become many."""
-        for kind in ("image", "caption"):
+        for kind in KINDS:
             vectors = PostgresVectors(self, space, kind)
             if len(vectors) >= APPROXIMATE and not vectors.indexed:
                 vectors.make_index()

@@ -24,7 +24,7 @@ from seesay.describe import ABLE, Describer
 from seesay.errors import ImageError, UsageError
 from seesay.images import ImageLike, open_image
 from seesay.library.calibration import content_words, probabilities
-from seesay.library.database import Kind, Nearest
+from seesay.library.database import KINDS, Kind, Nearest
 from seesay.library.indexing import PROBE_TEXT
 from seesay.library.store import Library
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Part = Literal["words", "image", "caption"]
-KINDS: tuple[Kind, ...] = ("image", "caption")
 OURS = "caption"
 """The column that a machine wrote."""
 DEPTH = 200

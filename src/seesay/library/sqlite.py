@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from seesay.errors import DataError
 from seesay.library import words
-from seesay.library.database import Kind, Run, Standing
+from seesay.library.database import KINDS, Kind, Run, Standing
 from seesay.library.migrations import APPLICATION, MIGRATIONS, migrate
-from seesay.library.vectors import Vectors, open_matrix
+from seesay.library.vectors import Vectors, bring_up_index, open_matrix
 
 WAIT = 60.0
 """Seconds that a writer waits for another."""
@@ -135,7 +135,9 @@ class Sqlite:
         return open_matrix(self.connection, self.path, space, kind)
 
     def settle(self, space: int) -> None:
-        """Nothing: the matrices are brought up when they are opened."""
+        """The indexes of matrices that have become large; the matrices are brought up when they are opened."""
+        for kind in KINDS:
+            bring_up_index(self.connection, self.path, space, kind)
 
 
 def _sum_of(sizes: bytes) -> int:

@@ -1,4 +1,5 @@
-"""The vectors of a library as one matrix: a file beside the library, mapped into memory, searched exactly.
+"""The vectors of a library as one matrix: a file beside the library, mapped into memory, searched exactly, or from
+hundreds of thousands on with an index (`approximate`).
 
 The database holds the vectors; this file is a copy of them in the order of their numbers, which only grow. It may be
 deleted at any time and by anybody: what is missing is appended when it is next opened.
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from seesay.library.approximate import Neighbours, bring_up, open_index
 from seesay.library.database import Kind
 
 BLOCK = 4096
@@ -35,12 +37,16 @@ class Vectors:
     """(rows,): the item of each row; 0 where a newer one replaces it."""
     matrix: NDArray[np.float16] = field(repr=False)
     """(rows, dimension)"""
+    index: Neighbours | None = field(default=None, repr=False)
+    """Names candidates, where there are very many."""
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.items))
 
     def nearest(self, query: NDArray[np.float32], count: int, allowed: NDArray[np.int64]) -> list[tuple[int, float]]:
         """The `count` items nearest to the vector with their cosines, best first, of those `allowed` (sorted)."""
+        if self.index is not None and (some := self._among_near(query, count, allowed)) is not None:
+            return self._best(query, count, some)
         rows = np.flatnonzero(np.isin(self.items, allowed)) if len(self.items) else np.zeros(0, np.intp)
         if not len(rows):
             return []
@@ -51,6 +57,21 @@ class Vectors:
             off = self._steps[rows] / 2 * np.abs(query).sum()
             least = np.partition(about - off, len(rows) - count)[len(rows) - count]
             rows = rows[about + off >= least]
+        return self._best(query, count, rows)
+
+    def _among_near(
+        self, query: NDArray[np.float32], count: int, allowed: NDArray[np.int64]
+    ) -> NDArray[np.intp] | None:
+        """Rows of which the best are to be taken; None where so many near ones are not allowed that all must be
+        looked at."""
+        assert self.index is not None
+        near = self.index.near(query, 4 * count)
+        near = near[np.isin(self.items[near], allowed)]
+        later = np.arange(len(self.index), len(self.items))
+        later = later[np.isin(self.items[later], allowed)]
+        return np.concatenate([near, later]) if len(near) >= count else None
+
+    def _best(self, query: NDArray[np.float32], count: int, rows: NDArray[np.intp]) -> list[tuple[int, float]]:
         exact = self.matrix[rows].astype(np.float32) @ query
         best = np.argsort(-exact, kind="stable")[:count]
         return [(int(self.items[rows[at]]), float(exact[at])) for at in best]
@@ -93,7 +114,7 @@ def open_matrix(connection: sqlite3.Connection, database: Path, space: int, kind
     """The matrix beside a library's file, brought up to the database first."""
     [dimension] = connection.execute("SELECT dimension FROM spaces WHERE id = ?", [space]).fetchone()
     row = np.dtype([("id", "<i8"), ("item", "<i8"), ("vector", "<f2", (dimension,))])
-    path = database.with_name(f"{database.name}-{kind}{space}.f16")
+    path = _file_of(database, space, kind)
     [newest, count] = connection.execute(
         "SELECT coalesce(max(id), 0), count(*) FROM vectors WHERE space = ? AND kind = ?", [space, kind]
     ).fetchone()
@@ -102,7 +123,20 @@ def open_matrix(connection: sqlite3.Connection, database: Path, space: int, kind
     with _locked(path) as file:
         whole = _bring_up(connection, file, path, row, (space, kind), newest, count)
     mapped = np.memmap(path, row, mode="r", shape=(whole,))
-    return Vectors(_newest_of(mapped["item"]), mapped["vector"])
+    return Vectors(_newest_of(mapped["item"]), mapped["vector"], open_index(_index_of(path), mapped["vector"]))
+
+
+def bring_up_index(connection: sqlite3.Connection, database: Path, space: int, kind: Kind) -> None:
+    """Make or complete the index of a matrix that has grown large (`approximate`)."""
+    bring_up(_index_of(_file_of(database, space, kind)), open_matrix(connection, database, space, kind).matrix)
+
+
+def _file_of(database: Path, space: int, kind: Kind) -> Path:
+    return database.with_name(f"{database.name}-{kind}{space}.f16")
+
+
+def _index_of(path: Path) -> Path:
+    return path.with_suffix(".usearch")
 
 
 def _bring_up(
