@@ -11,9 +11,10 @@ from torch import Tensor
 from two_processes import on_two
 
 from seesay.blip.config import Task
+from seesay.training.holding import whole_state
 from seesay.training.pretraining import Pairs
 from seesay.training.processes import Processes
-from seesay.training.sharding import Sharded, whole
+from seesay.training.sharding import Sharded
 
 EACH = 2
 STARTS = (0, 3, 20)
@@ -68,7 +69,7 @@ def spread(processes: Processes) -> dict[str, Any]:
         aim.follow()
         losses.append(processes.total(loss.item()))
     here = sum(parameter.to_local().numel() for parameter in sharded.parameters())
-    return {"losses": torch.tensor(losses), "weights": whole(sharded.state_dict()), "here": here}
+    return {"losses": torch.tensor(losses), "weights": whole_state(sharded.state_dict()), "here": here}
 
 
 def at_one_place() -> dict[str, Any]:

@@ -62,6 +62,7 @@ Exit status: 0 the model is there, 1 it is not, 2 the command cannot be meant, 1
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images for each step.")
 @click.option("--accumulate", type=click.IntRange(min=1), help="Parts that a batch is taken in, to save memory.")
 @click.option("--checkpointing", is_flag=True, default=None, help="Compute layers twice, to save memory.")
+@click.option("--shard", is_flag=True, help="Divide the weights among the processes too, for a large model (FSDP).")
 @click.option("--precision", type=click.Choice(["bf16", "fp16", "fp32"]), help="Arithmetic of the forward pass.")
 @click.option("--image-size", type=click.IntRange(min=16), help="Side of the pictures in pixels.")
 @click.option("--prompt", help="Words that every caption begins with.")
@@ -69,7 +70,7 @@ Exit status: 0 the model is there, 1 it is not, 2 the command cannot be meant, 1
 @click.option("--self-critical", type=click.IntRange(min=1), metavar="STEPS", help="Then train captions on CIDEr.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
 @click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
-def train(data: str, output: Path | None, check: bool, offline: bool | None, **given: Any) -> None:
+def train(data: str, output: Path | None, check: bool, shard: bool, offline: bool | None, **given: Any) -> None:
     """Fine-tune a model, or train one by a recipe.
 
     DATASET is what `seesay.data.read_dataset` knows: a folder or file of Flickr or COCO captions, a table, WebDataset
@@ -84,9 +85,10 @@ def train(data: str, output: Path | None, check: bool, offline: bool | None, **g
     output = output or Path("runs") / recipe.name
     progress = _Progress()
     if isinstance(recipe, Recipe):
+        given["shard"] = shard or None
         folder = _by_recipe(recipe, Path(data), output, check, given, progress)
     else:
-        folder = _tune(_changed(recipe, given), data, output, check, offline, progress)
+        folder = _tune(_changed(recipe, given), data, output, check, shard, offline, progress)
     progress.end()
     if FIRST:
         click.echo(printable(str(folder)))
@@ -105,7 +107,9 @@ def _by_recipe(
     return run(recipe, data, output, progress.show)
 
 
-def _tune(recipe: Tuning, data: str, output: Path, check: bool, offline: bool | None, progress: _Progress) -> Path:
+def _tune(
+    recipe: Tuning, data: str, output: Path, check: bool, shard: bool, offline: bool | None, progress: _Progress
+) -> Path:
     from seesay.blip.checkpoint import read_checkpoint
     from seesay.models import resolve
     from seesay.settings import load_settings
@@ -114,7 +118,9 @@ def _tune(recipe: Tuning, data: str, output: Path, check: bool, offline: bool | 
     checkpoint = read_checkpoint(resolve(settings.model, settings).path)
     from seesay.training.tune import tune  # torch takes seconds; what is wrong with the rest is told at once
 
-    return tune(recipe, checkpoint, Path(data), output, first_check=check, show=progress.show, tell=progress.tell)
+    return tune(
+        recipe, checkpoint, Path(data), output, first_check=check, spread=shard, show=progress.show, tell=progress.tell
+    )
 
 
 def _changed(recipe: Tuning, given: dict[str, Any]) -> Tuning:

@@ -25,6 +25,7 @@ from seesay.blip.config import BlipConfig
 from seesay.blip.model import Blip
 from seesay.errors import ModelError
 from seesay.training.diagnostics import Alarm, Monitor
+from seesay.training.holding import Everywhere, Held, as_held, load_moments, local, whole, whole_state
 from seesay.training.journal import Journal, plot
 from seesay.training.processes import Processes
 from seesay.training.recipe import Optimisation
@@ -77,6 +78,7 @@ class Setting:
     """Where the model is, "cpu" or "cuda"."""
     pictures: bool = False
     """Draw `loss.png` at each validation, and write for TensorBoard."""
+    held: Held = field(default_factory=Everywhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class Average:
         self.count += 1
         decay = min(self.decay, (1 + self.count) / (10 + self.count))
         for name, parameter in trained(model).items():
-            self.weights[name].lerp_(parameter, 1 - decay)
+            local(self.weights[name]).lerp_(local(parameter), 1 - decay)
 
     @contextmanager
     def applied(self, model: Blip) -> Iterator[None]:
@@ -129,9 +131,13 @@ class Average:
             model.train()
             self._swap(model)
 
+    @torch.no_grad()
     def _swap(self, model: Blip) -> None:
         for name, parameter in trained(model).items():
-            parameter.data, self.weights[name] = self.weights[name], parameter.data
+            mine, theirs = local(self.weights[name]), local(parameter)
+            kept = theirs.clone()
+            theirs.copy_(mine)
+            mine.copy_(kept)
 
 
 def fit(
@@ -161,7 +167,8 @@ def fit(
     if beside and (folder / BESIDE).exists():
         with torch.no_grad():
             for name, value in _read(folder / BESIDE).items():
-                beside.module.get_parameter(name).copy_(value)
+                parameter = beside.module.get_parameter(name)
+                parameter.copy_(as_held(value, parameter))
 
 
 class _Loop:
@@ -207,15 +214,16 @@ class _Loop:
                 self._write_log(seconds)
             if progress.step % plan.validate_every == 0 or progress.step == plan.steps:
                 self._validate(validate)
-            if progress.step % plan.save_every == 0 and self.setting.processes.first:
+            if progress.step % plan.save_every == 0:
                 self._save()
             left = (plan.steps - progress.step) * seconds / (progress.step - first)
             if self.setting.processes.first:
                 self.setting.show(Status(self.stage, progress.step, plan.steps, left, figures))
+        learnt = whole_state({name: parameter.detach() for name, parameter in _learning(self.beside.module)})
         if self.log:
             self.log.close()
-            if learnt := dict(_learning(self.beside.module)):
-                _write(self.folder / BESIDE, {name: parameter.detach() for name, parameter in learnt.items()})
+            if learnt:
+                _write(self.folder / BESIDE, learnt)
             os.replace(self.folder / BEST, self.folder / RESULT)
             (self.folder / STATE).unlink(missing_ok=True)
 
@@ -229,10 +237,10 @@ class _Loop:
         parts = []
         for _ in range(self.plan.accumulate):
             with autocast(self.setting.device, self.plan):
-                part = next(stream)
+                part = self.setting.held.take(lambda: next(stream))
             self.scaler.scale(part.loss).backward()  # type: ignore[no-untyped-call]
             parts.append(part)
-        self.setting.processes.sum_gradients(self.parameters)
+        self.setting.held.sum_gradients(self.setting.processes, self.parameters)
         self.scaler.unscale_(self.optimizer)
         gradient = self._clip(parts)
         self.scaler.step(self.optimizer)
@@ -252,16 +260,17 @@ class _Loop:
         In half precision a gradient may overflow: the scaler then leaves the step out and scales less.
         """
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        if not torch.isfinite(norm):  # asked before it is clipped, which would spread the damage to every weight
+        if not torch.isfinite(whole(norm)):  # asked before it is clipped, which would spread the damage to every weight
             if self.scaler.is_enabled() and all(torch.isfinite(part.loss) for part in parts):
                 return {}
             self._stop(parts)
         torch.nn.utils.clip_grads_with_norm_(self.parameters, self.plan.clip, norm)
-        return {"gradient": norm.item()}
+        return {"gradient": whole(norm).item()}
 
     def _stop(self, parts: Sequence[Step]) -> NoReturn:
         """Tell what is not finite, and raise it."""
-        samples = [name for part in parts for name in part.blame()]
+        with self.setting.held.gathered():
+            samples = [name for part in parts for name in part.blame()]
         error = _not_finite(self.model, self.progress.step, samples)
         self._alarm(Alarm("numbers are not finite", self.progress.step + 1, str(error), error.remedy))
         raise error
@@ -280,18 +289,19 @@ class _Loop:
     def _validate(self, validate: Validate) -> None:
         """Score the averaged weights, and keep them if they are the best so far."""
         progress = self.progress
-        score = 0.0
-        if self.log:
-            with self.average.applied(self.model):
+        scores: Mapping[str, float] = {}
+        with self.average.applied(self.model), self.setting.held.gathered():
+            if self.log:
                 scores = validate()
-            score = scores[self.score]
+        score = self.setting.processes.agree(scores.get(self.score, 0.0))
+        best = whole_state(self.average.weights) if score > progress.best else None
+        if self.log:
             self.log.write({"step": progress.step, **scores})
-            if score > progress.best:
-                _write(self.folder / BEST, self.average.weights)
+            if best is not None:
+                _write(self.folder / BEST, best)
             self._watch(scores)
             if self.setting.pictures:
                 plot(self.folder)
-        score = self.setting.processes.agree(score)
         progress.stale = 0 if score > progress.best else progress.stale + 1
         progress.best = max(progress.best, score)
 
@@ -304,27 +314,35 @@ class _Loop:
             self.log.write({"step": self.progress.step, **times, **means})
 
     def _save(self) -> None:
-        state = {
+        """Called by all processes; the first writes."""
+        parts = {
             "weights": {name: parameter.detach() for name, parameter in trained(self.model).items()},
             "average": self.average.weights,
-            "count": self.average.count,
             "optimizer": self.optimizer.state_dict(),
-            "progress": asdict(self.progress),
-            "scaler": self.scaler.state_dict(),
             "beside": self.beside.module.state_dict(),
         }
-        _write(self.folder / STATE, state)
+        state = {name: whole_state(part) for name, part in parts.items()} | {
+            "count": self.average.count,
+            "progress": asdict(self.progress),
+            "scaler": self.scaler.state_dict(),
+        }
+        if self.setting.processes.first:
+            _write(self.folder / STATE, state)
 
     def _resume(self) -> None:
         state = _read(self.folder / STATE)
         load(self.model, state["weights"], self.folder / STATE)
-        self.average.weights = {name: weight.to(self.setting.device) for name, weight in state["average"].items()}
+        average = {name: weight.to(self.setting.device) for name, weight in state["average"].items()}
+        self.average.weights = {name: as_held(average[name], own) for name, own in trained(self.model).items()}
         self.average.count = state["count"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_moments(self.optimizer, state["optimizer"])
         self.progress = Progress(**state["progress"])
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
-        self.beside.module.load_state_dict(state.get("beside", {}))
+        own = self.beside.module.state_dict()
+        self.beside.module.load_state_dict(
+            {name: as_held(value, own[name]) for name, value in state.get("beside", {}).items()}
+        )
 
 
 def autocast(device: str, plan: Optimisation) -> torch.autocast:
@@ -400,7 +418,7 @@ def load(model: Blip, weights: Mapping[str, Tensor], path: Path) -> None:
         raise ModelError(f"{path} belongs to another model", "Remove it, or name another output folder.")
     with torch.no_grad():
         for name, parameter in own.items():
-            parameter.copy_(weights[name])
+            parameter.copy_(as_held(weights[name], parameter))
 
 
 def mixed(*numbers: int) -> int:
@@ -412,7 +430,7 @@ def _not_finite(model: Blip, step: int, samples: Sequence[str]) -> ModelError:
     names = [
         name
         for name, parameter in trained(model).items()
-        if parameter.grad is not None and not torch.isfinite(parameter.grad).all()
+        if parameter.grad is not None and not torch.isfinite(whole(parameter.grad)).all()
     ]
     some = _some(names) or "no single weight, but their norm,"
     by = f"; samples whose own loss is not: {_some(samples)}" if samples else ""

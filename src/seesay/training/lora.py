@@ -7,9 +7,12 @@ the weights at the end (`merged`), and inference knows nothing of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from math import sqrt
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -49,10 +52,20 @@ def add_lora(model: Blip, rank: int) -> None:
 
 def merged(model: Blip) -> Mapping[str, Tensor]:
     """The model's weights under a checkpoint's names, LoRA's small matrices within them."""
-    state = {name: value.detach() for name, value in model.state_dict().items()}
+    # Not `state_dict`, at which weights that are spread over processes and gathered for now would go apart again.
+    state = {
+        f"{prefix}.{name}" if prefix else name: value.detach()
+        for prefix, module in model.named_modules(remove_duplicate=False)
+        for name, value in chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False))
+    }
     with torch.no_grad():
         for name, module in model.named_modules(remove_duplicate=False):
             if isinstance(module, LoraLinear):
                 state[f"{name}.weight"] = module.whole()
                 del state[f"{name}.{DOWN}"], state[f"{name}.{UP}"]
     return state
+
+
+def arrays(model: Blip) -> dict[str, NDArray[np.float32]]:
+    """The same as arrays. Copies: memory that an array shares cannot be let go, as that of spread weights is."""
+    return {name: value.to("cpu", torch.float32, copy=True).numpy() for name, value in merged(model).items()}

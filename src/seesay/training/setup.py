@@ -20,7 +20,7 @@ from seesay.engine.base import Encoded, Engine
 from seesay.engine.onnx import OnnxEngine
 from seesay.tokenizer import Tokenizer
 from seesay.training.loop import Beside, Step, Steps
-from seesay.training.lora import merged
+from seesay.training.lora import arrays
 from seesay.training.pictures import Draw, Pictures, ahead, draws, see
 from seesay.training.processes import Processes
 from seesay.training.samples import Sample
@@ -74,8 +74,7 @@ class Setup:
     @contextmanager
     def describer(self) -> Iterator[describe.Blip]:
         """The verbs over the weights that the model has now."""
-        weights = {name: value.cpu().float().numpy() for name, value in merged(self.model).items()}
-        checkpoint = replace(self.checkpoint, config=self.model.config, weights=weights, key="training")
+        checkpoint = replace(self.checkpoint, config=self.model.config, weights=arrays(self.model), key="training")
         with tempfile.TemporaryDirectory(prefix="seesay-") as cache:
             engine: Engine
             if self.device == "cpu":

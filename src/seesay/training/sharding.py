@@ -3,9 +3,9 @@
 torch's `fully_shard` does it: each image layer is gathered when it is computed and let go afterwards, everything else
 is gathered once a step; gradients are summed where a weight lives. What is frozen stays whole everywhere.
 
-For who writes the loop: `Sharded(model, contrast)` comes before the optimiser and the running mean; each step is taken
-within it, `loss, step = sharded(lambda: next(stream))`. Gradients are then summed already (no `sum_gradients`), and
-weights, gradients and their norm are DTensors, of which `whole` makes tensors: to save, or for a model on one process.
+`Sharded(model, contrast)` comes before the optimiser and the running mean, and is what the loop's setting is `held` by:
+each step is taken within it, gradients are then summed already, and weights, gradients and their norm are DTensors, of
+which `holding` makes tensors for a file. While the first process validates, all weights are gathered.
 With torch 2.13 and gloo two processes take the steps of one. Pre-training BLIP-base, 448 million weights with the slow
 copies, leaves 5.5 GB resident on one process that has everything, and 2.3 GB on each of two (at the highest 6.6
 and 4.6; each begins with the whole model).
@@ -13,16 +13,17 @@ and 4.6; each begins with the whole model).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor
 
 from seesay.blip.model import Blip, VisionLayer
 from seesay.training.loop import Step
+from seesay.training.processes import Processes
 
 
 class Sharded(nn.Module):
@@ -47,7 +48,24 @@ class Sharded(nn.Module):
         step = compute()
         return step.loss, step
 
+    def take(self, compute: Callable[[], Step]) -> Step:
+        """A step, computed while the weights are there."""
+        step: Step = self(compute)[1]
+        return step
 
-def whole(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors, each whole on every process. All processes call this at once."""
-    return {name: value.full_tensor() if isinstance(value, DTensor) else value for name, value in state.items()}
+    def sum_gradients(self, processes: Processes, parameters: Sequence[nn.Parameter]) -> None:
+        """They are summed already."""
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """All weights whole on each process; what reads them may do so alone."""
+        parts = [module for module in self.modules() if isinstance(module, FSDPModule)]
+        for part in parts:
+            part.set_reshard_after_forward(False, recurse=False)
+            part.unshard()
+        try:
+            yield
+        finally:
+            for part in parts:
+                part.reshard()
+                part.set_reshard_after_forward(part is not self, recurse=False)  # as `fully_shard` sets it

@@ -21,7 +21,7 @@ from seesay.training.diagnostics import Alarm, Monitor, check_captions, detector
 from seesay.training.dropout import lock_dropout, set_dropout
 from seesay.training.journal import alarms_in
 from seesay.training.loop import Setting, Status, fit, trained
-from seesay.training.lora import merged
+from seesay.training.lora import arrays
 from seesay.training.pairing import Pairing
 from seesay.training.pictures import Kept, Pictures, Pixels, keep
 from seesay.training.prepare import write_atomically
@@ -42,6 +42,7 @@ def tune(
     output: Path,
     *,
     first_check: bool = False,
+    spread: bool = False,
     show: Callable[[Status], None] = lambda status: None,
     tell: Callable[[Alarm | Checked], None] = lambda alarm: None,
 ) -> Path:
@@ -51,7 +52,7 @@ def tune(
     its card; `scores.json`; and `data/` with what was computed once. What is there already is not done again: a run
     that was stopped goes on. Under torchrun all processes call this and share the work. `first_check` learns a handful
     of samples by heart before it starts.
-
+    `spread` divides weights, moments and slow copies among the processes, for models too large for each (`sharding`).
     `tell` hears of alarms. Raises UsageError where `output` belongs to another run, DataError, and ModelError where
     numbers are no longer finite or the check fails.
     """
@@ -60,10 +61,15 @@ def tune(
         torch.set_flush_denormal(True)
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        if spread and (processes.count == 1 or recipe.optimisation.precision == "fp16"):
+            raise UsageError(
+                "Weights are spread over several processes, in bf16 or fp32",
+                "Start them with torchrun --nproc-per-node N -m seesay train ..., or leave --shard out.",
+            )
         run = _Run(recipe, checkpoint, data, output, processes, show, tell)
         if first_check:
             run.check()
-        run.train()
+        run.train(spread)
         run.export()
     return output / "model"
 
@@ -173,13 +179,17 @@ class _Run:
                 "ones for different images cannot be told apart.",
             )
 
-    def train(self) -> None:
+    def train(self, spread: bool) -> None:
         """The task's own stage and, where it is wanted, self-critical training."""
         recipe, setup = self.recipe, self.setup
         if self.processes.first:
             for alarm in check_captions([one.captions for one in self.samples.train]):
                 self.tell(alarm)
         self.task = _task(setup)
+        if spread:
+            from seesay.training.sharding import Sharded  # needs a torch that has distributed tensors
+
+            self.setting = replace(self.setting, held=Sharded(setup.model, self.task.beside.module))
         self._fit("tuning", self.task, recipe.optimisation.accumulate, recipe.seed)
         if recipe.self_critical:
             set_dropout(setup.model, 0.0)  # what is rewarded is what the model would say
@@ -205,19 +215,22 @@ class _Run:
 
     def export(self) -> None:
         """The checkpoint, its scores on all that was held out, and its card."""
-        if self.processes.first and not (self.output / "scores.json").exists():
-            setup, task, folder = self.setup, self.task, self.output / "model"
-            weights = {name: value.cpu().float().numpy() for name, value in merged(setup.model).items()}
-            config = task.config if isinstance(task, Pairing) else setup.model.config
-            write_checkpoint(folder, config, weights, setup.checkpoint.vocabulary)
-            setup.model.eval()
-            scores = task.validate(None)
-            count = sum(parameter.numel() for parameter in trained(setup.model).values())
-            alarms = [alarm.what for alarm in check_captions([one.captions for one in self.samples.train])]
-            alarms += [alarm for stage in ("tuning", "self_critical") for alarm in alarms_in(self.output / stage)]
-            write_card(folder, self.recipe, self.samples, scores, alarms, self.fresh, count)
-            write_atomically(self.output / "scores.json", json.dumps(scores, indent=2))
+        with self.setting.held.gathered():
+            if self.processes.first and not (self.output / "scores.json").exists():
+                self._export()
         self.processes.agree(0.0)
+
+    def _export(self) -> None:
+        setup, task, folder = self.setup, self.task, self.output / "model"
+        config = task.config if isinstance(task, Pairing) else setup.model.config
+        write_checkpoint(folder, config, arrays(setup.model), setup.checkpoint.vocabulary)
+        setup.model.eval()
+        scores = task.validate(None)
+        count = sum(parameter.numel() for parameter in trained(setup.model).values())
+        alarms = [alarm.what for alarm in check_captions([one.captions for one in self.samples.train])]
+        alarms += [alarm for stage in ("tuning", "self_critical") for alarm in alarms_in(self.output / stage)]
+        write_card(folder, self.recipe, self.samples, scores, alarms, self.fresh, count)
+        write_atomically(self.output / "scores.json", json.dumps(scores, indent=2))
 
 
 def _task(setup: Setup) -> Task:
