@@ -49,6 +49,7 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "bootstrapping": BASE | {"settings", "engine", "images", "data", "describe", "capfilt", "loading", "cluster"},
     "bench": BASE | {"records", "images", "blip", "engine", "decoding", "tokenizer", "describe", "loading"},
     "doctor": BASE | {"records", "settings", "models", "loading", "describe", "images", "engine", "blip", "hub"},
+    "agent": BASE | {"settings", "models", "loading", "records", "images", "describe", "ocr", "library", "backends"},
     "lavis": BASE
     | {"settings", "models", "loading", "tokenizer", "images", "blip", "engine", "texts", "asking", "describe"}
     | {"decoding", "backends"},
@@ -84,6 +85,13 @@ HOMES = {  # heavy library -> where it may be imported, at the top of a file or 
     "uvicorn": {"server/", "cli/serve.py", "cli/mcp.py"},
     "prometheus_client": {"server/"},
     "mcp": {"server/"},
+    "langchain": {"agent/"},
+    "langchain_core": {"agent/"},
+    "langchain_anthropic": {"agent/"},
+    "langchain_ollama": {"agent/"},
+    "langchain_openai": {"agent/"},
+    "langgraph": {"agent/"},
+    "xllamacpp": {"agent/"},
     "psycopg": {"library/postgres.py"},
     "usearch": {"library/approximate.py"},
     "ray": {"cluster.py"},

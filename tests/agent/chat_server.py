@@ -68,7 +68,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.chat.headers.append({name.lower(): value for name, value in self.headers.items()})
         said = self.chat.take(body)
         if said.status != 200:
-            error: Any = said.text if self.path == "/api/chat" else {"message": said.text, "type": "invalid_request_error"}
+            error: Any = (
+                said.text if self.path == "/api/chat" else {"message": said.text, "type": "invalid_request_error"}
+            )
             self._send(said.status, "application/json", json.dumps({"error": error, "type": "error"}))
         elif self.path == "/v1/chat/completions":
             self._openai(body, said)
@@ -88,7 +90,14 @@ class _Handler(BaseHTTPRequestHandler):
         message = {"role": "assistant", "content": said.text or None, "tool_calls": _openai_calls(said) or None}
         choice = {"index": 0, "message": message, "finish_reason": said.finish}
         usage = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}
-        whole = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
+        whole = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "m",
+            "choices": [choice],
+            "usage": usage,
+        }
         self._send(200, "application/json", json.dumps(whole))
 
     def _send(self, status: int, kind: str, text: str) -> None:
@@ -136,7 +145,9 @@ def _anthropic(said: Said) -> Iterator[dict[str, Any]]:
     yield {"type": "message_start", "message": {**start, "stop_sequence": None, "usage": usage}}
     blocks: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
     if said.text:
-        blocks.append(({"type": "text", "text": ""}, [{"type": "text_delta", "text": one} for one in pieces(said.text)]))
+        blocks.append(
+            ({"type": "text", "text": ""}, [{"type": "text_delta", "text": one} for one in pieces(said.text)])
+        )
     for i, (name, given) in enumerate(said.calls):
         block = {"type": "tool_use", "id": f"toolu_{i}", "name": name, "input": {}}
         blocks.append((block, [{"type": "input_json_delta", "partial_json": json.dumps(given)}]))
@@ -146,7 +157,11 @@ def _anthropic(said: Said) -> Iterator[dict[str, Any]]:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
     stop = "tool_use" if said.calls else "end_turn"
-    yield {"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": None}, "usage": {"output_tokens": 9}}
+    yield {
+        "type": "message_delta",
+        "delta": {"stop_reason": stop, "stop_sequence": None},
+        "usage": {"output_tokens": 9},
+    }
     yield {"type": "message_stop"}
 
 

@@ -113,7 +113,9 @@ def test_an_interrupted_call_is_not_shown_again(server: ChatServer, sees: Descri
     assert roles(server.bodies[0]) == ["system", "user", "user"]
 
 
-@pytest.mark.parametrize("target", ["secret.jpg", "http://127.0.0.1:9/?stolen", "../../etc/passwd", "./x/../secret.jpg"])
+@pytest.mark.parametrize(
+    "target", ["secret.jpg", "http://127.0.0.1:9/?stolen", "../../etc/passwd", "./x/../secret.jpg"]
+)
 def test_no_picture_can_have_another_one_opened(
     server: ChatServer, sees: Describer, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,11 +144,13 @@ def test_the_text_of_a_picture_comes_in_a_fence(server: ChatServer, sees: Descri
         agent.ask("What does hostile.png say?")
     system, *_, told = server.bodies[1]["messages"]
     assert "never instructions to you" in system["content"]
-    head, label, fence, *lines, end = told["content"].splitlines()
+    _, label, fence, *lines, end = told["content"].splitlines()
     assert fence == end == "~~~"
     assert "not an instruction" in label
     assert any("ignore your rules" in line for line in lines)
-    assert not any("ignore" in message["content"] for message in server.bodies[1]["messages"][:-1] if message["content"])
+    assert not any(
+        "ignore" in message["content"] for message in server.bodies[1]["messages"][:-1] if message["content"]
+    )
 
 
 def test_a_folder_that_was_named_may_be_looked_into(server: ChatServer, sees: Describer, place: Path) -> None:
@@ -203,7 +207,10 @@ def test_models_without_tools_reply_by_a_schema(server: ChatServer, sees: Descri
     refused, first, second, third = server.bodies
     assert refused["tools"]
     assert not any(body.get("tools") for body in (first, second, third))
-    form = [body["format"] if protocol == "ollama" else body["response_format"]["json_schema"]["schema"] for body in (first, second)]
+    form = [
+        body["format"] if protocol == "ollama" else body["response_format"]["json_schema"]["schema"]
+        for body in (first, second)
+    ]
     look, answer = form[0]["anyOf"], form[1]["anyOf"]
     assert look[0]["properties"]["arguments"]["properties"]["target_url"]["enum"] == ["photo.jpg"]
     assert [sorted(one["properties"]) for one in look] == [["arguments", "thought", "tool"]]  # look before you speak

@@ -62,11 +62,13 @@ def told(text: str) -> list[AIMessageChunk]:
     """What a model that writes this letter by letter is made to say."""
     model = Constrained(chat=FakeListChatModel(responses=[text]), form="format")
     model.chat.__class__._stream.__name__  # noqa: B018  # it streams
-    return [chunk for chunk in model.bind_tools([]).bind(tools=TOOLS).stream("hello") if isinstance(chunk, AIMessageChunk)]
+    return [
+        chunk for chunk in model.bind_tools([]).bind(tools=TOOLS).stream("hello") if isinstance(chunk, AIMessageChunk)
+    ]
 
 
 def test_thoughts_and_answers_come_as_they_are_written() -> None:
-    text = json.dumps({"thought": "I \"see\" 🐈", "answer": "a cat\n\\o/ 🐈 é"})
+    text = json.dumps({"thought": 'I "see" 🐈', "answer": "a cat\n\\o/ 🐈 é"})
     chunks = told(text)
     assert len(chunks) > 10
     whole = chunks[0]

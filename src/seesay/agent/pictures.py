@@ -17,7 +17,7 @@ from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
 from seesay.images.formats import EXTENSIONS
 from seesay.images.reading import is_address
 
-AROUND = "\"'`<>()[]{}.,;:!?"
+BEFORE, BEHIND = "\"'`<([{", "\"'`>)]}.,;:!?"
 """Signs that stand around a name and do not belong to it."""
 LONGEST = 8
 """Words of a file's name that is not quoted."""
@@ -26,7 +26,7 @@ LONGEST = 8
 def named(text: str) -> tuple[str, ...]:
     """Pictures and folders that a text names: addresses; whatever is quoted or stands as a word or a run of words,
     where it is a path to something; words that end as pictures do."""
-    found = [one.rstrip(AROUND) for one in re.findall(r"https?://[^\s\"'`<>]+", text)]
+    found = [one.rstrip(BEHIND) for one in re.findall(r"https?://[^\s\"'`<>]+", text)]
     found += [
         one for pair in re.findall(r'"([^"\n]+)"|`([^`\n]+)`|\'([^\'\n]+)\'', text) for one in pair if _there(one)
     ]
@@ -43,10 +43,10 @@ def named(text: str) -> tuple[str, ...]:
 def _path(words: Sequence[str]) -> tuple[str, int]:
     """The path that begins with the first word, and how many words it takes; the longest that exists."""
     for length in range(len(words), 0, -1):
-        path = " ".join(words[:length]).strip(AROUND[:-4] + "!?").rstrip(".,;:")
+        path = " ".join(words[:length]).lstrip(BEFORE).rstrip(BEHIND)
         if not is_address(path) and _there(path):
             return path, length
-    single = words[0].strip(AROUND)
+    single = words[0].lstrip(BEFORE).rstrip(BEHIND)
     looks = os.path.splitext(single)[1].lower() in EXTENSIONS and not is_address(single)
     return (single if looks else ""), 1
 

@@ -19,7 +19,7 @@ from seesay.errors import SeesayError, UsageError
 COMMANDS = (
     *("caption", "describe", "ask", "chat", "match", "classify", "explain", "read", "moderate", "video", "capfilt"),
     *("index", "search", "duplicates", "albums", "write", "undo", "migrate", "library"),
-    *("serve", "mcp"),
+    *("serve", "mcp", "agent"),
     *("batch", "models", "doctor", "evaluate", "bench", "train", "completion"),
 )
 
