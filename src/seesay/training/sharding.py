@@ -68,4 +68,4 @@ class Sharded(nn.Module):
         finally:
             for part in parts:
                 part.reshard()
-                part.set_reshard_after_forward(part is not self, recurse=False)  # as `fully_shard` sets it
+                part.set_reshard_after_forward(isinstance(part, VisionLayer), recurse=False)  # as it was
