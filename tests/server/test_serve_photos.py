@@ -14,11 +14,10 @@ from pathlib import Path
 import httpx2
 import pytest
 from PIL import Image
+from real_servers import http, picture
 
 import seesay
 from seesay.server.keys import Key
-
-from conftest import http, picture  # isort: skip
 
 Serve = Callable[..., str]
 DEMO = Path(seesay.__file__).with_name("builtin")
