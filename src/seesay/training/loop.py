@@ -259,12 +259,14 @@ class _Loop:
 
         In half precision a gradient may overflow: the scaler then leaves the step out and scales less.
         """
-        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        own = [parameter for parameter in trained(self.model).values() if parameter.grad is not None]
+        # Not those beside the model: a temperature's gradient grows with its inverse, and would shorten all others.
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in own if parameter.grad is not None])
         if not torch.isfinite(whole(norm)):  # asked before it is clipped, which would spread the damage to every weight
             if self.scaler.is_enabled() and all(torch.isfinite(part.loss) for part in parts):
                 return {}
             self._stop(parts)
-        torch.nn.utils.clip_grads_with_norm_(self.parameters, self.plan.clip, norm)
+        torch.nn.utils.clip_grads_with_norm_(own, self.plan.clip, norm)
         return {"gradient": whole(norm).item()}
 
     def _stop(self, parts: Sequence[Step]) -> NoReturn:

@@ -155,16 +155,19 @@ class PairObjective:
         alpha: float = 0.4,
         smoothing: float = 0.1,
         hide: float = 0.0,
+        matching_weight: float = 1.0,
     ) -> None:
         """opening: the id of [CLS]. queue: vectors kept of images, and of texts. ramp: steps over which alpha rises.
 
-        The defaults are the paper's. hide: see `left_to_see`, for a model with concepts.
+        The defaults are the paper's. hide: see `left_to_see`, for a model with concepts. matching_weight: of the loss of matching, whose gradient
+        is small beside that of a contrast with a low temperature: a short run needs more than 1.
         """
         if model.config.task not in PAIRING:
             raise CapabilityError(f"A {model.config.task!r} model has no heads for pairs", "Start a 'pretrain' model.")
         self.contrast = Contrast(model, queue, momentum)
         self.loss = PairLoss(model, self.contrast, opening, processes, smoothing, hide)
         self._processes, self._seed, self._alpha, self._ramp = processes, seed, alpha, ramp
+        self._matching_weight = matching_weight
 
     def follow(self) -> None:
         """To be called after each step of the optimiser."""
@@ -174,7 +177,7 @@ class PairObjective:
         """The loss of a step, counted from 0."""
         draws = torch.Generator().manual_seed(mixed(self._seed, step))
         found = self.loss(batch, ramped(self._alpha, step, self._ramp), draws)
-        loss = (found.contrastive + found.matching) / self._processes.count
+        loss = (found.contrastive + self._matching_weight * found.matching) / self._processes.count
         figures = {
             "itc": found.contrastive.item(),
             "itm": found.matching.item(),

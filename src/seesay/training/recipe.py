@@ -160,6 +160,8 @@ class JointStage:
     queue: int = 4096
     momentum: float = 0.995
     alpha: float = 0.4
+    matching_weight: float = 1.0
+    """Of the loss of matching (`PairObjective`)."""
     ramp: int = 200
     """Steps over which alpha rises."""
     smoothing: float = 0.1
@@ -167,7 +169,18 @@ class JointStage:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        positive(self, "images", "captions", "matched", "captions_per_object", "texts", "questions", "queue", "ramp")
+        positive(
+            self,
+            "images",
+            "captions",
+            "matched",
+            "captions_per_object",
+            "texts",
+            "questions",
+            "queue",
+            "ramp",
+            "matching_weight",
+        )
         share(
             self, "objects_share", "texts_share", "questions_share", "momentum", "alpha", "smoothing", "hide", "dropout"
         )

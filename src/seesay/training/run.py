@@ -99,6 +99,7 @@ class _Stages:
             alpha=stage.alpha,
             smoothing=stage.smoothing,
             hide=stage.hide,
+            matching_weight=stage.matching_weight,
         )
         objective.contrast.temperature.data.fill_(self.temperature)
         [mark] = tokenizer.encode("?")
