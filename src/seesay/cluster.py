@@ -69,7 +69,12 @@ class _Worker(Generic[Piece, Outcome]):
     """What Ray makes in each process."""
 
     def __init__(self, make: Callable[[], Callable[[Piece], Outcome]]) -> None:
-        self._work = make()
+        self._work: Callable[[Piece], Outcome | _Failure]
+        try:
+            self._work = make()
+        except SeesayError as error:
+            failure = _Failure(error)
+            self._work = lambda piece: failure
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[bytes]]:
         return {"outcome": [pickle.dumps(self._outcome(pickle.loads(piece))) for piece in batch["piece"]]}

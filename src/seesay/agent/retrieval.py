@@ -13,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from langchain_core.exceptions import ModelError as LangChainModelError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from seesay.agent.agent import _translated
-from seesay.errors import ServiceError, UsageError
+from seesay.errors import UsageError
 from seesay.images.formats import EXTENSIONS
 from seesay.library import Hit, Query, Searcher
 from seesay.library.scan import VIDEOS
@@ -77,10 +76,10 @@ def answer(searcher: Searcher, llm: BaseChatModel, question: str, *, limit: int 
     asked = f"{listed(names)}\n\nQuestion: {' '.join(clean(line) for line in question.splitlines())}"
     try:
         reply = llm.invoke([SystemMessage(PROMPT), HumanMessage(asked)])
-    except LangChainModelError as error:
-        raise _translated(error) from error
-    except (ConnectionError, OSError) as error:  # Ollama's
-        raise ServiceError(f"The language model cannot be reached: {error}", "Start its server.") from error
+    except Exception as error:
+        if (ours := _translated(error)) is None:
+            raise
+        raise ours from error
     text, cited, made_up = checked(reply.text, names)
     ends = {str(reply.response_metadata.get(name)) for name in ("finish_reason", "done_reason", "stop_reason")}
     return Answer(text, cited, made_up, hits, bool(ends & {"length", "max_tokens"}))

@@ -72,7 +72,7 @@ def index(ctx: click.Context, /, folders: tuple[str, ...], watch: bool, forget: 
     """
     from seesay.cli.pictures import load_model
     from seesay.library import Library
-    from seesay.library.spreading import Indexing, indexer
+    from seesay.library.spreading import Indexing, indexer, reader
 
     check_ray(given)
     if given["ray"] and watch:
@@ -82,7 +82,7 @@ def index(ctx: click.Context, /, folders: tuple[str, ...], watch: bool, forget: 
         if not folders and not library.folders():
             raise UsageError("No folder", "Name the folders that hold your photographs.")
         how = Indexing(**{name: given[name] for name in (field.name for field in fields(Indexing))})
-        here = indexer(library, load_model(settings, given["max_cost"]), how, settings.threads)
+        here = indexer(library, load_model(settings, given["max_cost"]), how, reader(how, settings.threads))
         failed = _run(here, folders, quiet=False, spread=_spread(given, settings, how) if given["ray"] else None)
         if forget:
             click.echo(f"{library.forget_missing()} gone files forgotten", err=True)

@@ -103,7 +103,7 @@ def ask(ctx: click.Context, /, question: tuple[str, ...], llm: str, options: tup
     from seesay.library import Searcher
 
     settings = settings_of(given)
-    chosen = dict(option(one) for one in options)
+    chosen: dict[str, Any] = dict(option(one) for one in options)
     with open_library(settings) as opened:
         chat = language_model(llm, threads=settings.threads, offline=settings.offline, **chosen)
         found = answer(Searcher(opened, load_model(settings)), chat, " ".join(question), limit=given["limit"])

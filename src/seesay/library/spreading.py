@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from seesay.cluster import on_ray
@@ -17,6 +18,9 @@ from seesay.describe import Describer
 from seesay.library.indexing import Event, Indexer
 from seesay.library.scan import FoundFile, Scan
 from seesay.library.store import Library
+
+if TYPE_CHECKING:
+    from seesay.ocr import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +41,41 @@ class Indexing:
 
 
 class Worker:
-    """Has the model and the library open, and takes one piece after another."""
+    """Has the model, and takes one piece after another, each with a connection of its own: Ray's calls come in threads
+    of its choice."""
 
     def __init__(self, place: str | Path, load: Callable[[], Describer], how: Indexing, threads: int) -> None:
-        self._library = Library(place)
-        self._indexer = indexer(self._library, load(), how, threads)
+        self._place = place
+        self._model = load()
+        self._how = how
+        self._reader = reader(how, threads)
 
     def __call__(self, piece: _Piece) -> list[Event]:
-        self._library.owner = piece.owner
-        return list(self._indexer.take(piece.files))
+        with Library(self._place) as library:
+            library.owner = piece.owner
+            return list(indexer(library, self._model, self._how, self._reader).take(piece.files))
 
 
-def indexer(library: Library, model: Describer, how: Indexing, threads: int | None = None) -> Indexer:
-    """An Indexer that does so, with its reader where text is to be read."""
-    reader = None
-    if how.read_text:
-        from seesay.ocr import Reader
+def reader(how: Indexing, threads: int | None) -> Reader | None:
+    """What reads the text in photographs, where it is to be read."""
+    if not how.read_text:
+        return None
+    from seesay.ocr import Reader
 
-        reader = Reader(threads)
-    chosen = {"batch_size": how.batch_size, "recaption": how.recaption, "retry": how.retry}
-    return Indexer(library, model, reader=reader, every=how.every, **chosen)
+    return Reader(threads)
+
+
+def indexer(library: Library, model: Describer, how: Indexing, reads: Reader | None) -> Indexer:
+    """An Indexer that does so."""
+    return Indexer(
+        library,
+        model,
+        reader=reads,
+        batch_size=how.batch_size,
+        recaption=how.recaption,
+        retry=how.retry,
+        every=how.every,
+    )
 
 
 def index_on_ray(
@@ -81,7 +100,7 @@ def index_on_ray(
         for at in range(0, len(found.files), step)
     ]
     with Library(place) as library:
-        here = indexer(library, load(), how, threads)
+        here = indexer(library, load(), how, reader(how, threads))
         yield from here.begin(found)
         make = partial(Worker, place, load, how, threads)
         for events in on_ray(make, pieces, address, workers=workers, threads=threads):
