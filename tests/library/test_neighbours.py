@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("usearch", reason="the extra `ann` is not installed")
-
 import test_search_library as searching
 
 from seesay.images.metadata import PhotoFacts
 from seesay.library import Library, approximate
 from seesay.library.vectors import Vectors
+
+pytestmark = pytest.mark.skipif(find_spec("usearch") is None, reason="the extra `ann` is not installed")
 
 
 def unit(count: int, seed: int) -> np.ndarray:
@@ -91,3 +93,9 @@ def test_an_index_that_is_lost_damaged_or_another_s_is_not_used(library: Library
         assert opened(library, space).index is None
     library.database.settle(space)
     assert opened(library, space).index is not None
+
+
+def test_it_does_not_break_the_engine_that_is_imported_later() -> None:
+    script = "from seesay.library.approximate import _usearch; assert _usearch(); import onnxruntime; print('both')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "both\n"), done.stderr

@@ -6,6 +6,10 @@ matrix it may be deleted by anybody at any time: the next run of `seesay index` 
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +92,16 @@ def _same(one: Any, other: NDArray[np.float16]) -> bool:
 
 
 def _usearch() -> Any:
-    try:
-        import usearch.index
-    except ImportError:
+    """The library's module, or None where it is not installed.
+
+    Its wheel (2.26, Linux) has a C++ runtime of its own, whose symbols the whole process takes where it comes first:
+    ONNX Runtime then ends it by a segmentation fault as soon as it is imported. The system's own comes first here.
+    """
+    if find_spec("usearch") is None:
         return None
+    if sys.platform == "linux":
+        with suppress(OSError):
+            ctypes.CDLL("libstdc++.so.6", ctypes.RTLD_GLOBAL)
+    import usearch.index
+
     return usearch.index
