@@ -28,6 +28,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
+from fastapi import FastAPI, Request
 from PIL import Image
 
 import seesay
@@ -95,7 +96,6 @@ def plain_server(folder: Path, port: int) -> None:
     import torch
     import transformers
     import uvicorn
-    from fastapi import FastAPI, Request
 
     model = transformers.BlipForConditionalGeneration.from_pretrained(folder).eval()
     side = model.config.vision_config.image_size
@@ -123,8 +123,9 @@ def process(*arguments: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     started = subprocess.Popen([sys.executable, *arguments], env=dict(os.environ) | {"SEESAY_OFFLINE": "1"})
     while True:
         try:
-            if post(HTTPConnection("127.0.0.1", port, timeout=300), drawn(0))[0] == 200:
-                break
+            status, said = post(HTTPConnection("127.0.0.1", port, timeout=300), drawn(0))
+            assert status == 200, said
+            break
         except OSError:
             assert started.poll() is None
             time.sleep(0.2)
