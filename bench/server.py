@@ -156,6 +156,7 @@ def throughput(folder: Path, options: argparse.Namespace) -> None:
         print("|---|---|---|---|---|---|")
         for clients in options.clients:
             found = {name: run(clients) for name, run in contenders.items()}
+            assert all(found.values()), "nothing was finished in this time: give more --seconds"
             rates = {name: len(times) / options.seconds for name, times in found.items()}
             for name, times in found.items():
                 ratio = rates[name] / rates["FastAPI + transformers"]
