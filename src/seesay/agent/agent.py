@@ -27,6 +27,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from seesay.agent.conduct import Conduct, turns
+from seesay.agent.constrained import Form
 from seesay.agent.llms import language_model
 from seesay.agent.tools import Eyes, ask_image, image_descriptor, read_text, search_photos
 from seesay.describe import Describer
@@ -133,7 +134,7 @@ class Agent:
         chat = language_model(llm) if isinstance(llm, str) else llm
         self.tools = [*looking(eyes, library, return_direct=return_direct), *tools]
         self._connection = _connect(memory) if memory is not None else None
-        form = "format" if chat._llm_type == "chat-ollama" else "response_format"
+        form: Form = "format" if chat._llm_type == "chat-ollama" else "response_format"
         self._graph = create_agent(
             chat,
             self.tools,
@@ -172,10 +173,10 @@ class Agent:
         if not message.strip():
             raise UsageError("An empty message", "Say what you want to know.")
         config: Any = {"configurable": {"thread_id": thread or uuid4().hex}, "recursion_limit": 60}
-        asked = {"messages": [HumanMessage(message)]}
+        asked: Any = {"messages": [HumanMessage(message)]}
         try:
-            for mode, data in self._graph.stream(asked, config, stream_mode=["messages", "updates"]):  # type: ignore[arg-type]
-                yield from _pieces(data[0]) if mode == "messages" else _steps(data)
+            for mode, data in self._graph.stream(asked, config, stream_mode=["messages", "updates"]):
+                yield from _pieces(data[0]) if mode == "messages" else _steps(dict(data))
         except Exception as error:
             if (ours := _translated(error)) is None:
                 raise

@@ -42,7 +42,7 @@ Form = Literal["grammar", "response_format", "format"]
 
 ENDS = ("finish_reason", "done_reason", "stop_reason")
 """Where a model says how its reply ended."""
-THOUGHT = 300
+THOUGHT = 200
 """Characters of a thought at most."""
 RULES = """You cannot see pictures yourself. Tools see them for you:
 
@@ -130,7 +130,7 @@ def _facts(chunk: AIMessageChunk) -> list[AIMessageChunk]:
     kept = {name: one for name, one in chunk.response_metadata.items() if name in ENDS}
     if not chunk.usage_metadata and not kept:
         return []
-    return [AIMessageChunk("", usage_metadata=chunk.usage_metadata, response_metadata=kept)]
+    return [AIMessageChunk(content="", usage_metadata=chunk.usage_metadata, response_metadata=kept)]
 
 
 # ------------------------------------------------------------------------------------------------------ what is asked
@@ -309,10 +309,12 @@ class _Reply:
     def _grown(self, thought: object, answer: object, *, whole: bool = False) -> Iterator[AIMessageChunk]:
         """What is new of either."""
         if isinstance(thought, str) and _goes_on(thought, self._thought, whole=whole):
-            yield AIMessageChunk("", additional_kwargs={"reasoning_content": _sound(thought[len(self._thought) :])})
+            yield AIMessageChunk(
+                content="", additional_kwargs={"reasoning_content": _sound(thought[len(self._thought) :])}
+            )
             self._thought = thought
         if isinstance(answer, str) and _goes_on(answer, self._answer, whole=whole):
-            yield AIMessageChunk(_sound(answer[len(self._answer) :]))
+            yield AIMessageChunk(content=_sound(answer[len(self._answer) :]))
             self._answer = answer
 
     def end(self) -> Iterator[AIMessageChunk]:
@@ -322,8 +324,8 @@ class _Reply:
         if step.tool:
             arguments = _sound(json.dumps(self._named(step), ensure_ascii=False))
             call = tool_call_chunk(name=step.tool, args=arguments, id=f"call_{uuid4().hex[:12]}", index=0)
-            yield AIMessageChunk("", tool_call_chunks=[call])
-        yield AIMessageChunk("", chunk_position="last")
+            yield AIMessageChunk(content="", tool_call_chunks=[call])
+        yield AIMessageChunk(content="", chunk_position="last")
 
     def _named(self, step: Step) -> Json:
         """The call's arguments; one without a name is the tool's first."""

@@ -24,6 +24,7 @@ from seesay.backends.api import OTHER_KEY, WIRES, is_near
 from seesay.backends.client import is_local
 from seesay.errors import CheckpointError, MissingExtra, ModelNotFound, ServiceError, UsageError
 from seesay.models import Service
+from seesay.settings import load_settings
 
 CONTEXT = 4096
 """Tokens that llama.cpp has room for, where nobody says otherwise."""
@@ -42,23 +43,25 @@ def language_model(
     options: LlmOptions | None = None,
     *,
     threads: int | None = None,
-    offline: bool = False,
+    offline: bool | None = None,
     **changes: object,
 ) -> BaseChatModel:
     """The chat model of that name: "gguf:FILE", "ollama:NAME", "openai:NAME" or "anthropic:NAME", the last three also
     NAME@ADDRESS for another server than the provider's.
 
-    `changes` are fields of LlmOptions. A GGUF file is loaded here, and calls tools by a grammar (`Constrained`).
+    `changes` are fields of LlmOptions; threads and offline are taken from the settings where they are not given. A GGUF
+    file is loaded here, and calls tools by a grammar (`Constrained`).
     Raises UsageError, ModelNotFound, CheckpointError, ServiceError, MissingExtra.
     """
     options = changed(options or LlmOptions(), changes)
+    settings = load_settings(threads=threads, offline=offline)
     protocol, _, rest = name.partition(":")
     if protocol == "gguf" and rest:
-        return _gguf(Path(rest).expanduser(), options, threads)
+        return _gguf(Path(rest).expanduser(), options, settings.threads)
     service = Service.named(name)
     if service is None or service.protocol not in MAKERS:
         raise UsageError(f"{name!r} names no language model", HOW) if name else UsageError("No language model", HOW)
-    if offline and not is_near(service):
+    if settings.offline and not is_near(service):
         raise ModelNotFound(f"{name} is on the network, and offline nothing is asked", "Leave offline out.")
     key = _key(service)
     try:

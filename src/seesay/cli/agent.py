@@ -72,7 +72,7 @@ def agent(ctx: click.Context, /, message: str, llm: str, options: tuple[str, ...
     from seesay.library.store import exists
 
     settings = settings_of(given)
-    chosen = dict(option(one) for one in options)
+    chosen: dict[str, Any] = dict(option(one) for one in options)
     chat = language_model(llm, threads=settings.threads, offline=settings.offline, **chosen)
     eyes = Eyes(
         load_model(settings, given["max_cost"]),
