@@ -4,10 +4,13 @@ TORCH ?= torch==2.13.0
 IMAGES ?=
 BIN := .venv/bin
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo demo-library test lint docs bench clean
 
 demo: .venv/demo.done  ## Caption photographs: scikit-image's, or yours with IMAGES=folder
 	@$(BIN)/python examples/demo.py $(IMAGES)
+
+demo-library: .venv/library.done  ## A photo library of the demo photographs: indexed, searched, shown in the browser; NO_SERVE=1 ends after the search
+	@$(BIN)/python examples/demo_library.py
 
 test: .venv/dev.done lint  ## Lint, types and the whole test suite
 	$(BIN)/python -m pytest -n 2
@@ -34,8 +37,12 @@ clean:
 	$(BIN)/pip install --quiet --editable '.[demo]'
 	@touch $@
 
+.venv/library.done: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install --quiet --editable '.[demo,server]'
+	@touch $@
+
 # torch comes first and in one version: a looser request fetches gigabytes of CUDA libraries.
 .venv/dev.done: pyproject.toml | .venv/bin/pip
 	$(BIN)/pip install --quiet $(TORCH)
 	$(BIN)/pip install --quiet --editable '.[dev]'
-	@touch $@ .venv/demo.done
+	@touch $@ .venv/demo.done .venv/library.done

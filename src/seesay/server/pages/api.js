@@ -117,11 +117,16 @@ function keyGiven() {
       asking = null;
       if (!field.value) return done(false);
       const secure = location.protocol === "https:" ? "; Secure" : "";
-      document.cookie = `seesay-key=${field.value}; SameSite=Strict; Path=/; Max-Age=31536000${secure}`;
+      document.cookie = `seesay-key=${quoted(field.value)}; SameSite=Strict; Path=/; Max-Age=31536000${secure}`;
       return done(true);
     });
     document.body.append(dialog);
     dialog.showModal();
   });
   return asking;
+}
+
+/** A cookie's value that may hold anything: in quotes, with what is special as its octal number. */
+function quoted(text) {
+  return `"${text.replace(/[^\w.~!#$%&'*+^`|-]/g, (one) => `\\${one.charCodeAt(0).toString(8).padStart(3, "0")}`)}"`;
 }

@@ -173,29 +173,34 @@ export class LibraryView {
 
   /** Photographs for the words and filters. `thorough`: the best are read again, where the model can. */
   async load({ thorough = false } = {}) {
+    if (!this.library.about?.there) return;
+    const words = this.field.value.trim();
+    if (thorough && !(await this.#reads())) return; // what is on its way goes on
     this.going?.abort();
     const { signal } = (this.going = new AbortController());
-    const words = this.field.value.trim();
     const filters = this.#wanted();
     const used = Object.keys(filters).filter((name) => name !== "within").length;
     this.toggle.lastChild.textContent = used ? `Filters (${used})` : "Filters";
-    if (!this.library.about?.there) return;
     try {
       if (words) {
-        const can = await this.model.catch(() => ({ capabilities: [] }));
-        if (thorough && !can.capabilities.includes("match")) return;
         const slow = setTimeout(() => (this.count.textContent = "Searching …"), 400);
         try {
           await this.#search(words, filters, thorough ? 16 : 0, signal);
         } finally {
           clearTimeout(slow);
         }
-      } else if (!thorough) await this.#list(filters, signal);
+      } else await this.#list(filters, signal);
     } catch (error) {
       if (signal.aborted) return;
       if (error.status === 404) await this.library.changed();
       complain(error);
     }
+  }
+
+  /** Whether the model can read words and picture together. */
+  async #reads() {
+    const can = await this.model.catch(() => null);
+    return Boolean(can?.capabilities.includes("match")) && Boolean(this.field.value.trim());
   }
 
   async #search(words, filters, rerank, signal) {
