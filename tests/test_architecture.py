@@ -57,7 +57,7 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     | {"records", "settings", "images", "asking", "decoding", "describe", "loading", "library", "explaining"}
     | {"instructing", "chatting", "backends"},
     "training": BASE
-    | {"records", "tokenizer", "images", "data", "blip", "engine", "decoding", "describe", "evaluation"},
+    | {"records", "tokenizer", "images", "data", "blip", "engine", "decoding", "describe", "texts", "evaluation"},
 }
 ANYTHING = {"cli", "__init__", "__main__"}
 

@@ -159,8 +159,9 @@ class PairObjective:
     ) -> None:
         """opening: the id of [CLS]. queue: vectors kept of images, and of texts. ramp: steps over which alpha rises.
 
-        The defaults are the paper's. hide: see `left_to_see`, for a model with concepts. matching_weight: of the loss of matching, whose gradient
-        is small beside that of a contrast with a low temperature: a short run needs more than 1.
+        The defaults are the paper's. hide: see `left_to_see`, for a model with concepts.
+        matching_weight: of the loss of matching, whose gradient is small beside that of a contrast with a low
+        temperature: a short run needs more than 1.
         """
         if model.config.task not in PAIRING:
             raise CapabilityError(f"A {model.config.task!r} model has no heads for pairs", "Start a 'pretrain' model.")
