@@ -175,6 +175,7 @@ class Agent:
         config: Any = {"configurable": {"thread_id": thread or uuid4().hex}, "recursion_limit": 60}
         asked: Any = {"messages": [HumanMessage(message)]}
         try:
+            data: Any
             for mode, data in self._graph.stream(asked, config, stream_mode=["messages", "updates"]):
                 yield from _pieces(data[0]) if mode == "messages" else _steps(dict(data))
         except Exception as error:

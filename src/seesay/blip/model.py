@@ -281,7 +281,7 @@ class LastBlocks(nn.Module):
 def _through(blocks: Iterable[nn.Module], head: nn.Module, features: Tensor) -> Tensor:
     """Blocks and the head, from tokens to tokens."""
     side = isqrt(features.shape[1])
-    states = features.transpose(1, 2).unflatten(2, (side, side))
+    states = features.transpose(1, 2).reshape(features.shape[0], -1, side, side)
     for block in blocks:
         states = block(states)
     return as_tokens(F.relu6(head(states)))

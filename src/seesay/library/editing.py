@@ -76,7 +76,8 @@ def restore(library: Library, item: int, version: int) -> None:
         if not rows:
             raise DataError(f"Record {item} never had a caption {version}", "Choose one of its history.")
         _kept(library, item, before)
-        _set(library, item, *rows[0], version)
+        [(caption, score)] = rows
+        _set(library, item, caption, score, version)
 
 
 def undo_edit(library: Library, item: int) -> bool:

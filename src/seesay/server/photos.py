@@ -179,7 +179,10 @@ def about(service: Serving) -> About:
         return About(
             there=True,
             name=name,
-            **{kind: counts[kind] for kind in ("photos", "videos", "failed", "missing")},
+            photos=counts["photos"],
+            videos=counts["videos"],
+            failed=counts["failed"],
+            missing=counts["missing"],
             folders=[_text(folder) for folder in library.folders()] if may["may_index"] else [],
             cameras=list(found.cameras),
             first=_iso(found.first),
@@ -478,10 +481,10 @@ def _filters(chosen: Filters) -> Query | None:
         if not (-90 <= north <= 90 and -180 <= east <= 180):
             raise UsageError(f"{chosen.near} is nowhere on the globe", "Degrees north, then east, such as 52.5, 13.4.")
         near = north, east
-    moments = {"after": _local(chosen.after), "before": _local(chosen.before)}
-    if not (near or chosen.camera or any(moments.values())):
+    after, before = _local(chosen.after), _local(chosen.before)
+    if not (near or chosen.camera or after or before):
         return None
-    return Query(near=near, within=chosen.within, camera=chosen.camera, **moments)
+    return Query(near=near, within=chosen.within, camera=chosen.camera, after=after, before=before)
 
 
 def _local(moment: datetime | None) -> datetime | None:

@@ -153,7 +153,7 @@ class _Stages:
             config = replace(self.model.config, temperature=round(self.temperature, 5))
             write_checkpoint(folder, config, weights, self.prepared.vocabulary, compress=True)
             self.model = from_checkpoint(read_checkpoint(folder)).eval()  # scored as it is stored, rounded
-            scores = asdict(self._scores(None)) | recalled(self.model, self.photos, self.prepared)
+            scores = asdict(self._scores(None)) | {**recalled(self.model, self.photos, self.prepared)}
             write_atomically(output / "scores.json", json.dumps(scores, indent=2))
         self.setting.processes.agree(0.0)
 
