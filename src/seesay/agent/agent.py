@@ -176,8 +176,9 @@ class Agent:
         asked: Any = {"messages": [HumanMessage(message)]}
         try:
             data: Any
-            for mode, data in self._graph.stream(asked, config, stream_mode=["messages", "updates"]):
-                yield from _pieces(data[0]) if mode == "messages" else _steps(dict(data))
+            told: Iterator[Any] = self._graph.stream(asked, config, stream_mode=["messages", "updates"])
+            for mode, data in told:
+                yield from _pieces(data[0]) if mode == "messages" else _steps(data)
         except Exception as error:
             if (ours := _translated(error)) is None:
                 raise
