@@ -168,7 +168,7 @@ class Uploaded(BaseModel):
 @router.get("")
 def about(service: Serving) -> About:
     """What the library holds, what it can be filtered by, and what this caller may change."""
-    may = {"may_change": _may_change(service), "may_index": service.settings.local}
+    may: dict[str, Any] = {"may_change": _may_change(service), "may_index": service.settings.local}
     name = str(service.settings.machine.library).partition("?")[0].rpartition("/")[2]
     if not _there(service):
         empty: dict[str, Any] = dict.fromkeys(("photos", "videos", "failed", "missing", "located"), 0)
