@@ -24,8 +24,8 @@ def model() -> seesay.Blip:
     return seesay.load(precision="fp32", threads=1, offline=True)
 
 
-def test_it_is_at_most_40_megabytes() -> None:
-    assert sum(path.stat().st_size for path in BUILTIN.iterdir()) <= 40e6
+def test_it_is_at_most_50_megabytes() -> None:
+    assert sum(path.stat().st_size for path in BUILTIN.iterdir()) <= 50e6
 
 
 @pytest.mark.parametrize("photo", sorted(GOLDEN))

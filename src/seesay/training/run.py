@@ -15,6 +15,7 @@ from seesay.blip.checkpoint import read_checkpoint, write_checkpoint
 from seesay.blip.model import from_checkpoint, to_arrays
 from seesay.evaluation import tokenize
 from seesay.training.batches import Captions, Photos
+from seesay.training.calibrate import calibrate
 from seesay.training.captioner import captioner
 from seesay.training.concepts import Concepts, read_concepts
 from seesay.training.dropout import lock_dropout, set_dropout
@@ -149,6 +150,7 @@ class _Stages:
         """The checkpoint, its matrices in eight bits, and its scores on every photograph that was held out."""
         output, folder = self.setting.output, self.setting.output / "model"
         if self.setting.processes.first and not (output / "scores.json").exists():
+            calibrate(self.model, self.photos)
             weights = to_arrays(self.model)
             config = replace(self.model.config, temperature=round(self.temperature, 5))
             write_checkpoint(folder, config, weights, self.prepared.vocabulary, compress=True)
