@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from scripted import Scripted
 from seesay.chatting import Chat, told
 from seesay.errors import CapabilityError, ImageNotFound, UsageError
 from seesay.records import Turn
+from tiny_models import tiny_model
 
 RED = Image.new("RGB", (20, 20), "red")
 
@@ -71,9 +73,10 @@ def test_transcripts_for_people_and_for_programs() -> None:
     assert told_of["turns"] == [{"question": "what is it?", "answer": "a “red” square"}]
 
 
-def test_who_cannot_answer_and_what_cannot_be_seen() -> None:
+def test_who_cannot_answer_and_what_cannot_be_seen(tmp_path: Path) -> None:
+    captioner = seesay.load(tiny_model(tmp_path / "tiny", "caption"), precision="fp32", threads=1, cache=tmp_path)
     with pytest.raises(CapabilityError) as caught:
-        Chat(seesay.load(), RED)
+        Chat(captioner, RED)
     assert "blip-vqa-base" in caught.value.remedy
     with pytest.raises(ImageNotFound):
         Chat(Scripted(lambda asked: "yes"), "nowhere.jpg")

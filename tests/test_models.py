@@ -47,7 +47,7 @@ def test_every_preset_is_complete() -> None:
     assert {"blip-base", "blip-large", "blip-vqa-base", "blip-vqa-capfilt-large"} < set(names)
     assert {f"blip-itm-{size}-{data}" for size in ("base", "large") for data in ("coco", "flickr")} < set(names)
     for preset in models.presets().values():
-        assert preset.task in ("caption", "match", "answer")
+        assert preset.task in ("caption", "match", "answer", "full")
         assert preset.summary
         assert (preset.repository is None) == (preset.download_mb == 0)
         assert preset.licence == ("BSD-3-Clause" if preset.repository else "see MODEL_CARD.md")

@@ -44,7 +44,7 @@ def test_entries_arrive_where_they_belong() -> None:
         ("photos: 0.66", "photos: 0.96", r"mixture\[2\]"),
         ("samples: 5", "samples: 1", "self_critical.samples is 1"),
         ("warm_up: 20", "warm_up: -1", "self_critical.optimisation.warm_up is -1"),
-        ("objects_share: 0.18", "objects_share: 0.95", "objects_share and texts_share"),
+        ("questions_share: 0.14", "questions_share: 0.85", "objects, texts and questions"),
         ("concepts: concepts.json", "concepts: 3", "concepts is 3"),
     ],
 )

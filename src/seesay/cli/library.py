@@ -53,7 +53,13 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{rest:02}"
 
 
-@click.group()
+@click.group(
+    epilog="""Examples:
+
+\b
+  seesay library ask "which photos show my red bicycle?" --llm ollama:qwen3
+"""
+)
 def library() -> None:
     """Ask the photo library in sentences."""
 

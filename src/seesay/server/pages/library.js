@@ -449,7 +449,7 @@ export class LibraryView {
       try {
         await api.index(folder.value.trim() ? [folder.value.trim()] : []);
         sheet.close();
-        this.watch();
+        this.watch(true);
       } catch (error) {
         complain(error);
       }
@@ -474,16 +474,17 @@ export class LibraryView {
   }
 
   /** Show how far the indexing of a folder is, until it is done. */
-  async watch() {
+  async watch(begun = false) {
     if (this.watching) return;
     this.watching = true;
     try {
       for (;;) {
         const found = await api.progress();
         if (!found.running) {
-          if (found.files || found.error) this.#done(found);
+          if (begun && (found.files || found.error)) this.#done(found); // one that ended before was told of then
           break;
         }
+        begun = true;
         this.#tell(found.done, found.files, "Indexing");
         await new Promise((done) => setTimeout(done, 600));
       }
