@@ -33,9 +33,16 @@ def start(machine: dict[str, str], tmp_path: Path, tmp_path_factory: pytest.Temp
     def start(*arguments: str | Path) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "seesay", *map(str, arguments)]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=env, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True)
+        return subprocess.Popen(
+            command, env=env, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, preexec_fn=interruptible
+        )
 
     return start
+
+
+def interruptible() -> None:
+    """A shell has what it runs in the background ignore Ctrl-C, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture
@@ -71,16 +78,6 @@ def wait_for(path: Path, query: str, least: int) -> None:
             pass
         time.sleep(0.005)
     raise AssertionError(f"never came: {query}")
-
-
-def interrupt(process: subprocess.Popen[str]) -> None:
-    """As a person does, again where nothing happens: Python loses a signal that arrives within a callback of C's."""
-    for _ in range(10):
-        process.send_signal(signal.SIGINT)
-        for _ in range(40):
-            if process.poll() is not None:
-                return
-            time.sleep(0.05)
 
 
 def check_whole(path: Path, count: int = COUNT) -> None:
@@ -161,7 +158,7 @@ def test_watching_it_takes_what_comes(start: Start, many: Path, tmp_path: Path) 
         (many / "000.png").unlink()
         wait_for(tmp_path / "l.db", "SELECT count(*) FROM files WHERE missing NOT NULL", 1)
     finally:
-        interrupt(process)
+        process.send_signal(signal.SIGINT)
     code, _, err = done(process)
     assert code == 130
     assert "1 indexed" in err
