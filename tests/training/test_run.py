@@ -60,6 +60,7 @@ def test_stages_leave_logs_and_scores(output: Path, seen: list[Status]) -> None:
     assert [(status.stage, status.step) for status in seen] == [
         *(("language", step) for step in range(1, 7)),
         *(("joint", step) for step in range(1, 9)),
+        *(("hard_negatives", step) for step in range(1, 4)),
         *(("self_critical", step) for step in range(1, 3)),
     ]
     lines = [json.loads(line) for line in (output / "language" / "log.jsonl").read_text().splitlines()]

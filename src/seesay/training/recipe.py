@@ -143,6 +143,8 @@ class JointStage:
     optimisation: Optimisation
     images: int = 32
     """Photographs in a batch of any kind."""
+    group: int = 1
+    """Captioned photographs that are alike stand together in a batch in groups of so many (`grouping`)."""
     captions: int = 3
     """Of each photograph, for contrast and language modelling ..."""
     matched: int = 1
@@ -172,6 +174,7 @@ class JointStage:
         positive(
             self,
             "images",
+            "group",
             "captions",
             "matched",
             "captions_per_object",
@@ -221,6 +224,8 @@ class Recipe:
     """The table of concept words (`concepts.read_concepts`); relative to the recipe's folder."""
     language: LanguageStage
     joint: JointStage
+    hard_negatives: JointStage
+    """The joint stage once more, in batches of photographs that are alike."""
     self_critical: SelfCriticalStage
     data: DataRecipe = field(default_factory=DataRecipe)
     model: ModelRecipe = field(default_factory=ModelRecipe)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from seesay.blip.checkpoint import read_checkpoint, write_checkpoint
 from seesay.blip.model import from_checkpoint, to_arrays
@@ -19,6 +22,7 @@ from seesay.training.calibrate import calibrate
 from seesay.training.captioner import captioner
 from seesay.training.concepts import Concepts, read_concepts
 from seesay.training.dropout import lock_dropout, set_dropout
+from seesay.training.grouping import Grouping
 from seesay.training.joint import Joint, Sources
 from seesay.training.loop import Beside, Setting, Status, Validate, fit
 from seesay.training.objectives import language_steps
@@ -28,7 +32,7 @@ from seesay.training.processes import joined
 from seesay.training.recipe import JointStage, Optimisation, Recipe
 from seesay.training.self_critical import CiderReward, self_critical_steps
 from seesay.training.start import new_model
-from seesay.training.validate import Scores, recalled, validate
+from seesay.training.validate import Scores, embedded, recalled, validate
 
 RESTING = r"text_encoder\..*\.attention\.|vision_proj|text_proj|itm_head|.*\.embeddings\.adapted\."
 """What language modelling has no use for, and the image network's end."""
@@ -53,7 +57,8 @@ def run(recipe: Recipe, data: Path, output: Path, show: Callable[[Status], None]
         prepared = prepare(recipe.data, recipe.model, concepts, data, output / "data")
         stages = _Stages(setting, recipe, prepared, concepts)
         stages.language()
-        stages.joint()
+        stages.joint("joint", recipe.joint)
+        stages.joint("hard_negatives", recipe.hard_negatives)
         stages.self_critical()
         stages.export()
     return output / "model"
@@ -115,10 +120,12 @@ class _Stages:
         steps = language_steps(self.model, stage, self.photos, self.objects, self.texts, self.recipe.seed, part)
         fit(self.setting, "language", self.model, plan, steps, self._validation(plan))
 
-    def joint(self) -> None:
+    def joint(self, name: str, stage: JointStage) -> None:
         """The three objectives and questions, the end of the image network trained with the rest."""
-        stage, plan = self.recipe.joint, self.recipe.joint.optimisation
+        plan = stage.optimisation
         joint = self._joint(stage, self.recipe.seed)
+        if stage.group > 1:
+            self.photos.grouping = Grouping(self._vectors(self.setting.output / name), stage.group)
         set_dropout(self.model, stage.dropout)
         contrast, validation = joint.objective.contrast, self._validation(plan)
 
@@ -129,8 +136,21 @@ class _Stages:
 
         beside = Beside(contrast, joint.objective.follow)
         steps = partial(joint.steps, count=plan.steps)
-        fit(self.setting, "joint", self.model, plan, steps, scores, "overall", beside)
+        fit(self.setting, name, self.model, plan, steps, scores, "overall", beside)
         self.temperature = contrast.temperature.item()
+        self.photos.grouping = None
+
+    def _vectors(self, folder: Path) -> NDArray[np.float32]:
+        """(N, E) of the captioned photographs, by the model that the stage began with, kept for when it goes on."""
+        path = folder / "vectors.npy"
+        if self.setting.processes.first and not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial.npy")
+            np.save(partial, embedded(self.model.eval(), self.photos, self.photos.names))
+            os.replace(partial, path)
+        self.setting.processes.agree(0.0)
+        vectors: NDArray[np.float32] = np.load(path)
+        return vectors
 
     def self_critical(self) -> None:
         """Self-critical training, without dropout: what is rewarded is what the model would say."""

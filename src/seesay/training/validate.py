@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from seesay.blip.model import Blip
 from seesay.evaluation import evaluate_captions, name_in
@@ -53,15 +55,23 @@ def recalled(model: Blip, photos: Photos, prepared: Prepared, most: int | None =
     tokenizer, towers, text = prepared.tokenizer, Towers(model), model.config.text
     captions = [(i, tokenizer.encode(one)) for i, name in enumerate(names) for one in prepared.references[name]]
     opening = prepared.vocabulary.index("[CLS]")
-    vectors = [towers.image(model.encode_map(photos.maps(names[i : i + BATCH]))) for i in range(0, len(names), BATCH)]
+    vectors = embedded(model, photos, names)
     starts = range(0, len(captions), BATCH)
     texts = [towers.text(Texts.of([ids for _, ids in captions[i : i + BATCH]], opening, text)) for i in starts]
-    scores = (torch.cat(vectors) @ torch.cat(texts).T).double().numpy()
+    scores = (torch.from_numpy(vectors) @ torch.cat(texts).T).double().numpy()
     found = recalls(scores, scores, [owner for owner, _ in captions])
     return {
         "image_to_text_1": round(100 * found.image_to_text[0], 2),
         "text_to_image_1": round(100 * found.text_to_image[0], 2),
     }
+
+
+@torch.no_grad()
+def embedded(model: Blip, photos: Photos, names: Sequence[str]) -> NDArray[np.float32]:
+    """(N, E) the contrastive vectors of photographs as they are, of unit length."""
+    towers = Towers(model)
+    starts = range(0, len(names), BATCH)
+    return torch.cat([towers.image(model.encode_map(photos.maps(names[i : i + BATCH]))) for i in starts]).numpy()
 
 
 def describe_all(captioner: Captioner, names: Sequence[str]) -> Mapping[str, str]:
