@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import nn
 
 from seesay.blip.model import Blip
 from seesay.errors import ModelError
+from seesay.training import optimiser
 from seesay.training.batches import Captions, Photos
 from seesay.training.diagnostics import Monitor
 from seesay.training.dropout import lock_dropout
@@ -26,12 +28,10 @@ from seesay.training.loop import (
     Steps,
     _Loop,
     fit,
-    learning_rate,
     load_weights,
-    parameter_groups,
-    trained,
 )
 from seesay.training.objectives import language_steps
+from seesay.training.optimiser import autocast, has_bf16, learning_rate, parameter_groups, trained
 from seesay.training.processes import Processes
 
 
@@ -248,3 +248,28 @@ def test_every_trained_parameter_is_in_one_group_and_frozen_ones_in_none() -> No
     assert id(layer.crossattention.self.query.weight) in fresh
     assert id(layer.attention.self.query.weight) in brought
     assert id(layer.attention.self.query.bias) in undecayed
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_processor_that_only_imitates_bf16_computes_in_fp32(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimiser, "has_bf16", lambda: there)
+    product = nn.Linear(2, 2)
+    with autocast("cpu", replace(PLAN, precision="bf16")):
+        assert product(torch.ones(1, 2)).dtype == (torch.bfloat16 if there else torch.float32)
+    with autocast("cpu", replace(PLAN, precision="fp16")):
+        assert product(torch.ones(1, 2)).dtype == torch.float16
+
+
+def test_products_in_bf16_are_fast_where_the_processor_is_said_to_have_them() -> None:
+    """The claim against the machine: what imitates needs more than ten times as long as fp32."""
+
+    def seconds(kind: torch.dtype) -> float:
+        left, right = torch.ones(256, 512, dtype=kind), torch.ones(512, 512, dtype=kind)
+        times = []
+        for _ in range(5):
+            began = time.process_time()
+            left @ right
+            times.append(time.process_time() - began)
+        return min(times)
+
+    assert (seconds(torch.bfloat16) < 3 * seconds(torch.float32)) == has_bf16()

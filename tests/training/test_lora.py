@@ -11,8 +11,8 @@ from tiny_tuning import write_start
 
 from seesay.blip.model import from_checkpoint
 from seesay.errors import UsageError
-from seesay.training.loop import trained
 from seesay.training.lora import LoraLinear, add_lora, merged
+from seesay.training.optimiser import trained
 from seesay.training.transfer import for_task, prepare_training
 
 

@@ -12,8 +12,8 @@ from tiny_training import NAMES, PHOTO_CAPTIONS, RECIPE, small_model
 from two_processes import on_two
 
 from seesay.training.batches import Captions, Photos
-from seesay.training.loop import trained
 from seesay.training.objectives import language_steps
+from seesay.training.optimiser import trained
 from seesay.training.processes import Processes, joined
 
 

@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from seesay.training.loop import autocast, parameter_groups, trained
+from seesay.training.optimiser import autocast, parameter_groups, trained
 from seesay.training.pictures import Draw
 from seesay.training.setup import Setup, Task
 from seesay.training.tuning import Tuning

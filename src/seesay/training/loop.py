@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seesay.blip.config import BlipConfig
 from seesay.blip.model import Blip
 from seesay.errors import ModelError
 from seesay.training.diagnostics import Alarm, Monitor
 from seesay.training.holding import Everywhere, Held, as_held, load_moments, local, whole, whole_state
 from seesay.training.journal import Journal, plot
+from seesay.training.optimiser import autocast, learning_rate, parameter_groups, trained
 from seesay.training.processes import Processes
 from seesay.training.recipe import Optimisation
 
@@ -184,7 +183,7 @@ class _Loop:
     ) -> None:
         self.setting, self.stage, self.folder = setting, stage, setting.output / stage
         self.model, self.plan, self.score, self.beside, self.monitor = model, plan, score, beside, monitor
-        more = [parameter for _, parameter in _learning(beside.module)]
+        more = [*trained(beside.module).values()]
         groups = parameter_groups(model, plan)
         if more:
             groups.append({"params": more, "scale": 1.0, "weight_decay": 0.0})
@@ -219,7 +218,7 @@ class _Loop:
             left = (plan.steps - progress.step) * seconds / (progress.step - first)
             if self.setting.processes.first:
                 self.setting.show(Status(self.stage, progress.step, plan.steps, left, figures))
-        learnt = whole_state({name: parameter.detach() for name, parameter in _learning(self.beside.module)})
+        learnt = whole_state({name: parameter.detach() for name, parameter in trained(self.beside.module).items()})
         if self.log:
             self.log.close()
             if learnt:
@@ -345,67 +344,6 @@ class _Loop:
         self.beside.module.load_state_dict(
             {name: as_held(value, own[name]) for name, value in state.get("beside", {}).items()}
         )
-
-
-def autocast(device: str, plan: Optimisation) -> torch.autocast:
-    """The arithmetic that a plan asks for."""
-    dtype = torch.float16 if plan.precision == "fp16" else torch.bfloat16
-    return torch.autocast(device, dtype, enabled=plan.precision != "fp32")
-
-
-def trained(model: Blip) -> dict[str, torch.nn.Parameter]:
-    """The parameters that are not frozen, by name."""
-    return dict(_learning(model))
-
-
-def _learning(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    return ((name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad)
-
-
-def learning_rate(plan: Optimisation, step: int) -> float:
-    """The learning rate of a step, counted from 0, before the groups' factors."""
-    done = step / plan.steps
-    left = (1 + math.cos(math.pi * done)) / 2 if plan.decay == "cosine" else 1 - done
-    warm = min(1.0, (step + 1) / plan.warm_up) if plan.warm_up else 1.0
-    return plan.learning_rate * warm * (plan.floor + (1 - plan.floor) * left)
-
-
-def parameter_groups(model: Blip, plan: Optimisation) -> list[dict[str, Any]]:
-    """AdamW's groups: new matrices at the full rate; what came with the text tower, vectors and embeddings slower.
-
-    With a layer decay each group falls into several, one for each depth.
-    """
-    kinds = (
-        (1.0, plan.weight_decay),
-        (plan.pretrained, plan.weight_decay),
-        (plan.pretrained, 0.0),
-        (plan.adapted, plan.weight_decay),
-    )
-    found: dict[tuple[int, int], list[torch.nn.Parameter]] = {}
-    for name, parameter in trained(model).items():
-        if ".embeddings.adapted." in name:
-            kind = 3
-        elif parameter.ndim < 2 or "embedding" in name:
-            kind = 2
-        elif name.startswith(("text_decoder.bert.", "text_encoder.")) and "crossattention" not in name:
-            kind = 1
-        else:
-            kind = 0
-        depth = layers_above(name, model.config) if plan.layer_decay < 1 else 0
-        found.setdefault((kind, depth), []).append(parameter)
-    return [
-        {"params": found[kind, depth], "scale": scale * plan.layer_decay**depth, "weight_decay": decay}
-        for kind, depth in sorted(found)
-        for scale, decay in (kinds[kind],)
-    ]
-
-
-def layers_above(name: str, config: BlipConfig) -> int:
-    """How deep in its tower a weight lies: 0 above the layers, 1 in the uppermost, most in the embeddings."""
-    layers = (config.vision if name.startswith("vision_model.") else config.text).num_hidden_layers
-    if layer := re.search(r"\.encoder\.layers?\.(\d+)\.", name):
-        return layers - int(layer[1])
-    return layers + 1 if ".embeddings." in name else 0
 
 
 def load_weights(model: Blip, path: Path) -> None:

@@ -20,8 +20,9 @@ from seesay.training.check import Checked, check, handful
 from seesay.training.diagnostics import Alarm, Monitor, check_captions, detectors
 from seesay.training.dropout import lock_dropout, set_dropout
 from seesay.training.journal import alarms_in
-from seesay.training.loop import Setting, Status, fit, trained
+from seesay.training.loop import Setting, Status, fit
 from seesay.training.lora import arrays
+from seesay.training.optimiser import trained
 from seesay.training.pairing import Pairing
 from seesay.training.pictures import Kept, Pictures, Pixels, keep
 from seesay.training.prepare import write_atomically
