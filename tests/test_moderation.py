@@ -116,6 +116,28 @@ def test_a_model_that_only_captions_cannot_judge(load) -> None:
     assert "blip-itm-base-coco" in told.value.remedy
 
 
+def test_the_built_in_model_judges_by_no_thresholds_but_its_own() -> None:
+    """It may say of a cat that it is violent; so it says nothing until somebody measured where it can be believed."""
+    model = seesay.load()
+    for name in shipped_policies():
+        with pytest.raises(seesay.CapabilityError, match=rf"{model.name} is too small .* {name}") as told:
+            Moderator(model, read_policy(name))
+        assert "blip-itm-base-coco" in told.value.remedy
+        assert "measured_for" in told.value.remedy
+    cat = Path(seesay.__file__).parent / "builtin" / "cat.jpg"
+    labels = (Label("cats", ("a cat",), 0.5, "block"), Label("bikes", ("a man rides a bike",), 0.5))
+    own = Moderator(model, Policy("own", labels, measured_for=(model.name,))).judge(cat)
+    assert (own.decision, [one.label for one in own.scores if one.reached]) == ("block", ["cats"])
+
+
+def test_thresholds_that_were_measured_for_other_models_are_not_used(load) -> None:
+    model = load("match")
+    with pytest.raises(seesay.CapabilityError, match=rf"measured for blip-itm-base-coco, not for {model.name}") as told:
+        Moderator(model, replace(POLICY, measured_for=("blip-itm-base-coco",)))
+    assert told.value.remedy.startswith("Use blip-itm-base-coco, or measure them")
+    Moderator(model, replace(POLICY, measured_for=("blip-itm-base-coco", model.name)))
+
+
 def test_a_broken_picture_costs_only_its_own_verdict(load, picture: Image.Image) -> None:
     good, broken = Moderator(load("match"), POLICY).verdicts([picture, b"no picture"])
     assert not isinstance(good, seesay.ImageError)
@@ -145,6 +167,7 @@ GOOD = '[[labels]]\nname = "a"\ndescriptions = ["a cat"]\nthreshold = 0.5\n'
         ("labels = 3", "labels"),
         ("labels = [3]", "tables"),
         (GOOD + "surprise = 1", "surprise"),
+        ('measured_for = "seesay-small"\n' + GOOD, "measured_for"),
         (GOOD + GOOD, "'a', 'a'"),
         (GOOD.replace("0.5", "1.5"), "1.5"),
         (GOOD.replace("0.5", "true"), "threshold"),
@@ -166,8 +189,9 @@ def test_a_policy_that_cannot_be_meant_is_refused_with_its_place(tmp_path: Path,
 
 def test_a_policy_without_a_name_is_called_as_its_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text(GOOD)
+    path.write_text('measured_for = ["blip-base"]\n' + GOOD)
     assert read_policy(path).name == "mine"
+    assert read_policy(path).measured_for == ("blip-base",)
     with pytest.raises(seesay.UsageError, match="nowhere") as told:
         read_policy("nowhere.toml")
     assert "marketplace" in told.value.remedy

@@ -11,12 +11,17 @@ A policy is a TOML file that people can read and change:
     threshold = 0.6
     action = "block"
 
+`measured_for = ["blip-itm-base-coco"]` beside the name says for which models the thresholds were measured; others are
+then refused. The built-in model judges by such a policy alone: what its matching head says is good for comparing texts,
+no threshold holds for it, and an edition of it blocked a photograph of a cat as violent by the shipped policies.
+
 A label's score is the probability of its likeliest description, by the matching head (ITM), or, of a model that only
 answers questions, that of "yes". It is reached from its threshold on; the hardest action of those reached decides.
 
 Covers what can be said in a sentence about one picture. Does not cover known pictures (use their hashes), text within
-the picture (`seesay.ocr`), or anything a threshold was never measured for: try a policy on pictures that you have
-judged yourself. It is a help for people who decide, and decides nothing about people.
+the picture (`seesay.ocr`), small models of your own that judge no better than the built-in one, or anything a threshold
+was never measured for: try a policy on pictures that you have judged yourself. It is a help for people who decide, and
+decides nothing about people.
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ from seesay.describe import Describer, Seen
 from seesay.errors import CapabilityError, ImageError, ImageUnanswered, UsageError
 from seesay.images import ImageLike
 from seesay.records import Caption, Provenance
+from seesay.settings import BUILTIN
 
 Action = Literal["review", "block"]
 Decision = Literal["allow", "review", "block"]
@@ -67,6 +73,8 @@ class Policy:
     name: str
     labels: tuple[Label, ...]
     summary: str = ""
+    measured_for: tuple[str, ...] = ()
+    """Models for which somebody measured the thresholds; empty: for none."""
 
     def __post_init__(self) -> None:
         names = [label.name for label in self.labels]
@@ -107,7 +115,8 @@ class Verdict:
 class Moderator:
     """A policy, and a model that judges pictures by it.
 
-    Raises CapabilityError for a model that neither matches nor answers questions.
+    Raises CapabilityError for a model that neither matches nor answers questions, and for one whose probabilities the
+    policy's thresholds do not fit.
     """
 
     def __init__(self, model: Describer, policy: Policy, captioner: Describer | None = None) -> None:
@@ -117,6 +126,7 @@ class Moderator:
                 f"{model.name} cannot judge whether a description fits",
                 "Use a model that can, such as blip-itm-base-coco.",
             )
+        _check_thresholds(model, policy)
         self._model = model
         self._policy = policy
         self._captioner = model if "caption" in model.capabilities else captioner
@@ -175,6 +185,23 @@ class Moderator:
         return chances, provenance
 
 
+def _check_thresholds(model: Describer, policy: Policy) -> None:
+    """Raises CapabilityError where thresholds say nothing about this model's probabilities."""
+    if model.name in policy.measured_for:
+        return
+    add = f'or measure them for {model.name}, and name it in the policy\'s "measured_for".'
+    if policy.measured_for:
+        raise CapabilityError(
+            f"the thresholds of {policy.name} were measured for {', '.join(policy.measured_for)}, not for {model.name}",
+            f"Use {policy.measured_for[0]}, {add}",
+        )
+    if model.name == BUILTIN:
+        raise CapabilityError(
+            f"{model.name} is too small to judge by the thresholds of {policy.name}: it might block a cat",
+            f"Use a model that can, such as blip-itm-base-coco or blip-vqa-base, {add}",
+        )
+
+
 def _score(label: Label, told: Mapping[str, float]) -> Score:
     likeliest = max(label.descriptions, key=told.__getitem__)
     return Score(label.name, told[likeliest], likeliest, label.threshold, label.action)
@@ -223,7 +250,7 @@ def read_policy(source: str | Path) -> Policy:
 
 
 def _policy(content: Mapping[str, Any], name: str) -> Policy:
-    _known(content, {"name": str, "summary": str, "labels": list}, "the policy")
+    _known(content, {"name": str, "summary": str, "measured_for": list, "labels": list}, "the policy")
     labels = []
     for entry in content.get("labels", ()):
         if not isinstance(entry, dict):
@@ -236,7 +263,8 @@ def _policy(content: Mapping[str, Any], name: str) -> Policy:
         labels.append(
             Label(str(entry.get("name", "")), descriptions, float(entry["threshold"]), entry.get("action", "review"))
         )
-    return Policy(str(content.get("name", name)), tuple(labels), str(content.get("summary", "")))
+    measured_for = tuple(map(str, content.get("measured_for", ())))
+    return Policy(str(content.get("name", name)), tuple(labels), str(content.get("summary", "")), measured_for)
 
 
 def _known(content: Mapping[str, Any], kinds: Mapping[str, Any], where: str) -> None:

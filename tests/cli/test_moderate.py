@@ -67,3 +67,6 @@ def test_what_cannot_be_is_said(invoke: Invoke, photos: Path, checkpoint: Path) 
     captioner = invoke("photos/0-red.png", "--policy", "marketplace", "--model", checkpoint)
     assert captioner.exit_code == 1
     assert "blip-itm-base-coco" in captioner.stderr
+    built_in = invoke("photos/0-red.png", "--policy", "family-site", "--model", "seesay-small")
+    assert (built_in.exit_code, built_in.stdout) == (1, ""), "it would block a cat"
+    assert "blip-itm-base-coco" in built_in.stderr

@@ -39,7 +39,8 @@ def moderate(ctx: click.Context, /, sources: tuple[str, ...], policy: str, **giv
 
     A policy names labels, each with descriptions, a threshold and what follows (review or block). The model has to
     match pictures and texts, or to answer questions. Where it writes no captions, the built-in model describes the
-    picture.
+    picture. The built-in model itself is too small to judge, unless the policy says that its thresholds were measured
+    for it: measured_for = ["seesay-small"].
 
     Verdicts are a help for people who decide. The shipped policies are examples whose thresholds were measured for no
     model: try them on pictures that you have judged yourself.
