@@ -29,8 +29,6 @@ playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-    # A browser, a server and a model share two cores here with other tests: one run in ten waited in vain for a tile.
-    pytest.mark.flaky(reruns=2, rerun_except="AssertionError"),
 ]
 
 Serve = Callable[..., str]
@@ -252,6 +250,53 @@ def test_search_says_why_and_filters_filter(filled: str, visit: Visit) -> None:
     assert button(page, "Filters (3)").count() == 1
     button(page, "Clear").click()
     page.locator(".count", has_text="4 photographs").wait_for()
+
+
+def test_the_last_words_are_those_that_are_answered(serve: Serve, filled: str, library: Path, visit: Visit) -> None:
+    """However late the model and the answers to earlier words are."""
+    assert filled
+    page = visit(f"{serve('full', library=library)}/#/library")
+    late: list[Any] = []
+    page.clock.install()  # nothing is typed too late, or too early, for what the test is about
+    page.route("**/v1/library/model", lambda route: late.append(route))
+    page.reload()
+    page.locator(".grid li").nth(3).wait_for()
+    words = page.get_by_role("searchbox")
+    words.fill("coffee")
+    page.clock.run_for(1000)  # read again as soon as the model is known
+    page.locator(".grid img[alt*='coffee']").wait_for()
+    page.route("**/v1/search", lambda route: late.append(route))
+    words.fill("astronaut")
+    page.clock.run_for(200)
+    while len(late) < 2:
+        page.wait_for_timeout(10)
+    page.unroute("**/v1/search")
+    words.fill("rocket")
+    page.clock.run_for(200)
+    page.locator(".grid img[alt*='rocket']").wait_for()
+    model, older = late
+    older.continue_()
+    with page.expect_response("**/v1/search") as answer:
+        model.continue_()
+    assert answer.value.request.post_data_json["text"] == "rocket"
+    page.wait_for_load_state("networkidle")
+    assert tiles(page) == ["A photograph of the rocket"]
+
+
+def test_a_photograph_that_closes_takes_no_key_from_whoever_types(filled: str, visit: Visit) -> None:
+    page = visit(f"{filled}/#/library")
+    page.locator(".grid a").first.click()
+    page.locator("dialog .caption").wait_for()
+    # The browser tells that a dialog was closed a frame later: by then the focus may be elsewhere.
+    page.evaluate(
+        """() => new Promise((told) => {
+            const dialog = document.querySelector("dialog.viewer");
+            dialog.addEventListener("close", () => setTimeout(told));
+            dialog.close();
+            document.getElementById("words").focus();
+        })"""
+    )
+    assert page.evaluate("document.activeElement.id") == "words"
 
 
 def test_a_caption_is_edited_undone_and_restored(filled: str, visit: Visit) -> None:

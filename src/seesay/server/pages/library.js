@@ -174,8 +174,9 @@ export class LibraryView {
   /** Photographs for the words and filters. `thorough`: the best are read again, where the model can. */
   async load({ thorough = false } = {}) {
     if (!this.library.about?.there) return;
-    const words = this.field.value.trim();
     if (thorough && !(await this.#reads())) return; // what is on its way goes on
+    const words = this.field.value.trim(); // as they are now: the model may have kept us waiting
+    if (thorough) clearTimeout(this.typing);
     this.going?.abort();
     const { signal } = (this.going = new AbortController());
     const filters = this.#wanted();
@@ -317,7 +318,9 @@ export class LibraryView {
 
   #closed() {
     if (location.hash.startsWith("#/library/")) history.pushState(null, "", "#/library");
-    if (this.index !== null && this.index !== undefined) this.grid.focus(this.index);
+    // This is told a frame after the dialog was closed: whoever is somewhere else by then stays there.
+    const elsewhere = document.activeElement !== document.body && !this.grid.element.contains(document.activeElement);
+    if (this.index !== null && this.index !== undefined && !elsewhere) this.grid.focus(this.index);
   }
 
   #keys(event) {
