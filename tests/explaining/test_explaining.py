@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from base64 import b64decode
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -19,6 +20,7 @@ from seesay.explaining import explain, to_html, to_image
 from seesay.explaining.phrases import phrases
 from tiny_models import tiny_model
 
+ROOT = Path(__file__).parents[2]
 TEXT = "A red cat, a dog on the small boat"
 
 
@@ -46,6 +48,19 @@ def test_phrases_are_what_a_caption_claims() -> None:
     found = [" ".join(words[place] for place in span) for span in phrases(words)]
     assert found == ["A black dog sitting", "a red sofa,", "a ball.", "the (big)", 'cat\'s "toy"']
     assert list(phrases(["the", "of"])) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("a photo of a cat", ["a cat"]),
+        ("a close up view of a dog in front of a couple of trees", ["a dog", "trees"]),
+        ("a girl in a red top", ["a girl", "a red top"]),
+    ],
+)
+def test_what_says_nothing_of_the_picture_is_no_claim(text: str, claims: list[str]) -> None:
+    words = text.split()
+    assert [" ".join(words[place] for place in span) for span in phrases(words)] == claims
 
 
 def test_every_word_has_its_heat_and_its_phrases_verdict(load, picture: Image.Image) -> None:
@@ -205,3 +220,11 @@ def test_the_built_in_model_explains_a_text() -> None:
         assert word.heat.shape == (side, side)
         assert word.heat.max() == 1
         assert word.elsewhere < 1
+
+
+def test_the_readmes_picture_is_what_the_script_makes(tmp_path: Path) -> None:
+    made, shown = tmp_path / "explain.jpg", ROOT / "docs" / "explain.jpg"
+    runpy.run_path(str(ROOT / "examples" / "explained.py"))["main"](str(made))
+    with Image.open(made) as new, Image.open(shown) as old:
+        assert new.size == old.size, "python examples/explained.py docs/explain.jpg"
+    assert shown.stat().st_size < 300_000

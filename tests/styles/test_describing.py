@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from scripted import Scripted
 from seesay.describe import Blip
 from seesay.ocr import PictureText, Reader, TextLine
 from seesay.styles import StyleOptions, Stylist
+from seesay.styles.alt import OPENING
 from seesay.styles.describing import CAPTIONS, _news
-from seesay.styles.words import content_words
+from seesay.styles.words import COLOURS, content_words
 from tiny_models import tiny_model
 
 
@@ -114,6 +116,15 @@ class TestComposed:
         assert told.text.endswith(".")
         texts = ["a dog on grass", "a dog on the grass", "a brown dog with a ball", "a brown dog by a tree"]
         assert _news(texts) == ["a dog on grass", "a brown dog with a ball"]
+
+    def test_of_the_built_in_models_captions_only_what_they_say_of_the_picture_is_told(self) -> None:
+        model, coffee = seesay.load(), Path(seesay.__file__).parent / "builtin" / "coffee.jpg"
+        assert "cup" in (detailed := Stylist(model, StyleOptions(style="detailed")).describe(coffee).text).lower()
+        assert not OPENING.match(detailed)
+        terms = Stylist(model, StyleOptions(style="search")).describe(coffee).terms
+        assert "cup" in terms["objects"]
+        assert not {*COLOURS, "photo", "background"} & {*terms["objects"]}
+        assert terms["colours"]
 
     def test_text_in_the_picture_stands_beside_and_short_signs_within_alternative_text(
         self, load, picture: Image.Image

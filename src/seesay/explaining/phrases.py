@@ -19,8 +19,13 @@ JOINTS = frozenset(
     ).split()
 )
 """Words that join phrases and belong to none."""
-BARE = frozenset("a an the some another other his her each two three several many very".split())
-"""Words that make no phrase by themselves."""
+BARE = frozenset(
+    (
+        "a an another back close couple each front her his image left many other photo photograph picture right "
+        "several side some the three top two very view"
+    ).split()
+)
+"""Words that make no phrase by themselves: "a photo of", "in front of" and "a couple of" claim nothing."""
 CLOSING = ",.;:!?)\"'"
 OPENING = "(\"'"
 

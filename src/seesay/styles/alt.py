@@ -36,12 +36,17 @@ WEAK_ENDS = JOINTS | frozenset("a an the some very his her".split())
 
 def alt_text(text: str, length: int = ALT_LENGTH) -> str:
     """A description as alternative text: without its opening, a sentence, not longer than `length`."""
+    return sentence(fitted(without_opening(text).rstrip(" ."), length - 1))
+
+
+def without_opening(text: str) -> str:
+    """What a description says of the picture, without "a photo of" before it."""
     bare = " ".join(text.split()).strip("\"“”' ")
     found = OPENING.match(bare)
-    if found:
-        kind = IN_KIND.search(found["kind"] or "")
-        bare = bare[found.end() :] + (f", {_as_trait(kind[0])}" if kind else "")
-    return sentence(fitted(bare.rstrip(" ."), length - 1))
+    if not found:
+        return bare
+    kind = IN_KIND.search(found["kind"] or "")
+    return bare[found.end() :] + (f", {_as_trait(kind[0])}" if kind else "")
 
 
 def _as_trait(kind: str) -> str:

@@ -20,9 +20,9 @@ from seesay.images.metadata import photo_facts
 from seesay.instructing import Followed, follow, follows, read_prompt
 from seesay.ocr import Reader, clean, quoted
 from seesay.records import Caption, Provenance
-from seesay.styles.alt import ALT_LENGTH, alt_text, fitted, problems, sentence
+from seesay.styles.alt import ALT_LENGTH, alt_text, fitted, problems, sentence, without_opening
 from seesay.styles.template import Template, fields_of
-from seesay.styles.words import MOODS, SETTINGS, actions, content_words, main_colours, settings
+from seesay.styles.words import COLOURS, MOODS, SETTINGS, actions, content_words, main_colours, settings
 
 Style = Literal["short", "detailed", "alt", "tags", "search"]
 """short     one sentence
@@ -171,7 +171,7 @@ class Stylist:
         captions = self._captions(seen)
         first = captions[0]
         if style == "detailed":
-            text = " ".join(sentence(text) for text in _news([one.text for one in captions]))
+            text = " ".join(sentence(without_opening(text)) for text in _news([one.text for one in captions]))
             return Description(text, style, flags=first.flags, provenance=first.provenance)
         words = list(dict.fromkeys(word for one in captions for word in content_words(one.text)))
         words = list(dict.fromkeys([*self._concepts(seen), *words]))
@@ -205,7 +205,8 @@ class Stylist:
 
     def _searched(self, image: ImageLike, seen: Seen, words: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         done, places = actions(words), settings(words)
-        colours = main_colours(open_image(image, side=64))
+        seen_colours = main_colours(open_image(image, side=64))
+        colours = list(dict.fromkeys([*seen_colours, *(word for word in words if word in COLOURS)]))
         if "embed" in self._model.capabilities:
             places = list(dict.fromkeys([*places, *self._likeliest(seen, "a photo taken at the {}", SETTINGS)]))
             mood = self._likeliest(seen, "a photo with a {} mood", MOODS)

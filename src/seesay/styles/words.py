@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("black", "white", "grey", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
 """The basic ones of English (Berlin and Kay)."""
-EMPTY = (
-    BARE
-    | JOINTS
-    | frozenset("it he she we you i them close view side top front back left right couple".split())
-    | frozenset("image picture photo photograph wearing".split())
-)
+EMPTY = BARE | JOINTS | frozenset("background he i it she them we wearing you".split())
 """Words that nobody searches for."""
 NO_ACTION = frozenset(
     "building ceiling clothing earring evening king morning painting ring something nothing spring string swing thing "
