@@ -18,6 +18,7 @@ from seesay.library import Indexer, Library, Query, Searcher
 from seesay.library.calibration import calibrate, logistic, probabilities
 from seesay.library.page import to_html
 from seesay.library.scan import FoundFile
+from seesay.library.search import WEIGHTS
 from seesay.library.store import ContentTold, ItemTold, Wants
 from seesay.records import Embedding
 
@@ -159,11 +160,30 @@ class TestVectors:
             caption = model.embed_text(hit.caption).vector
             assert hit.why.caption == pytest.approx(float(caption @ text), abs=2e-3)
             assert hit.why.match == pytest.approx(model.match(hit.path, "a small red cat").probability, abs=1e-4)
-        matches = [hit.why.match for hit in found.hits]
-        assert matches == sorted(matches, reverse=True), "the matching head has the last word"
-        ranked = Searcher(indexed, model).search(Query(text="a small red cat", cut=0, rerank=0)).hits
-        assert [hit.score for hit in ranked] == sorted((hit.score for hit in ranked), reverse=True)
-        assert all(hit.score == pytest.approx(sum(1 / (60 + n) for n in hit.why.ranks.values())) for hit in ranked)
+        matches = {hit.why.ranks["match"]: hit.why.match for hit in found.hits}
+        assert [matches[rank] for rank in range(1, 5)] == sorted(matches.values(), reverse=True)  # type: ignore[type-var]
+
+    def test_the_order_is_that_of_weighted_reciprocal_ranks(self, indexed: Library, load: Load) -> None:
+        model = load("pretrain")
+        for rerank in (0, 2, 16):
+            hits = Searcher(indexed, model).search(Query(text="a small red cat", cut=0, rerank=rerank)).hits
+            assert sum("match" in hit.why.ranks for hit in hits) == min(rerank, 4)
+            assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+            for hit in hits:
+                summed = sum(WEIGHTS[part] / (60 + rank) for part, rank in hit.why.ranks.items())
+                assert hit.score == pytest.approx(summed)
+
+    def test_a_ranking_that_weighs_nothing_has_no_say(self, indexed: Library, load: Load) -> None:
+        model = load("pretrain")
+        query = Query(text="a small red cat", cut=0)
+        vector = model.embed_text(query.text).vector
+        hits = Searcher(indexed, model, {"image": 1.0, "match": 0.0}).search(query).hits
+        cosines = [float(model.embed_image(hit.path).vector @ vector) for hit in hits]
+        assert cosines == sorted(cosines, reverse=True)
+        assert all(set(hit.why.ranks) == {"image"} for hit in hits)
+        read = Searcher(indexed, model, {"image": 0.001, "match": 1.0}).search(query).hits
+        matches = [hit.why.match for hit in read]
+        assert matches == sorted(matches, reverse=True)  # type: ignore[type-var]
 
     def test_unlikely_matches_are_left_out(self, indexed: Library, load: Load) -> None:
         model = load("pretrain")

@@ -2,9 +2,10 @@
 
 Three rankings, as far as the library has what they need: full-text search (BM25) over captions, text in the picture,
 keywords, what people wrote, and file names; the query's vector against the pictures'; and against the captions'. They
-are fused by reciprocal ranks, so that no score must be comparable with another's, and the best are read again by the
-model's matching head, which sees picture and text together. What cannot be a match is left out, so that the answer to
-a question about what is not there is nothing.
+are fused by weighted reciprocal ranks, so that no score must be comparable with another's. The best are read again by
+the model's matching head, which sees picture and text together: its order is one more ranking, which is added to what
+the others found and does not replace it. What cannot be a match is left out, so that the answer to a question about
+what is not there is nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -31,7 +32,7 @@ from seesay.library.store import Library
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Part = Literal["words", "image", "caption"]
+Part = Literal["words", "image", "caption", "match"]
 OURS = "caption"
 """The column that a machine wrote."""
 DEPTH = 200
@@ -41,6 +42,8 @@ RANKS = 60
 K1, B = 1.2, 0.75
 """BM25's constants, as in FTS5."""
 CUT = 0.5
+WEIGHTS: Mapping[Part, float] = {"words": 1.0, "image": 1.0, "caption": 1.0, "match": 1.0}
+"""What each ranking counts for: chosen by `bench/search.py`, on other captions than those that it reports on."""
 EARTH = 6371.0
 """Kilometres from its centre."""
 
@@ -100,7 +103,7 @@ class Why:
     match: float | None = None
     """Probability by the matching head."""
     ranks: Mapping[Part, int] = field(default_factory=dict)
-    """Place in each ranking, from 1."""
+    """Place in each ranking, from 1; in that by the matching head among those that it read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class Hit:
     place: str
     camera: str
     score: float
-    """Sum of reciprocal ranks; says nothing to other queries."""
+    """Sum of weighted reciprocal ranks; says nothing to other queries."""
     why: Why
 
 
@@ -152,9 +155,13 @@ class _State:
 class Searcher:
     """Asks a library. Without a model, or with one that only captions, by words."""
 
-    def __init__(self, library: Library, model: Describer | None = None) -> None:
+    def __init__(
+        self, library: Library, model: Describer | None = None, weights: Mapping[Part, float] = WEIGHTS
+    ) -> None:
+        """weights: what each ranking counts for; one that is not named, or weighs nothing, is left out."""
         self.library = library
         self.model = model
+        self.weights = {part: weight for part, weight in weights.items() if weight > 0}
         self._space: int | None = None
         self._state: _State | None = None
 
@@ -168,13 +175,11 @@ class Searcher:
         rankings = self._rankings(query, text, words, state, allowed, left_out)
         if not text and query.like is None:
             return self._by_date(query, allowed)
-        fused = _fused(rankings)
-        best = sorted(fused, key=lambda item: (-fused[item], item))[: max(query.limit, query.rerank)]
+        best = _best_first(self._fused(rankings))[: max(query.limit, query.rerank)]
+        rankings["match"] = self._read_again(query, best, left_out)
+        fused = self._fused(rankings)
         whys = self._whys(best, words, rankings, state, calibrated=query.like is None)
-        matched = self._reranked(query, best, whys, left_out)
-        order = sorted(best, key=lambda item: -(2 + matched[item] if item in matched else fused[item]))
-        whys = {item: replace(why, match=matched.get(item)) for item, why in whys.items()}
-        kept = [item for item in order if _is_match(whys[item], query, words)]
+        kept = [item for item in _best_first(fused) if item in whys and _is_match(whys[item], query, words)]
         hits = self._hits(kept[: query.limit], fused, whys)
         return Found(tuple(hits), len(allowed), len(best) - len(kept), tuple(left_out))
 
@@ -239,7 +244,7 @@ class Searcher:
     ) -> dict[Part, list[tuple[int, float]]]:
         """Items with their scores by each part, best first; a picture that is searched for is not found itself."""
         found: dict[Part, list[tuple[int, float]]] = {}
-        if words:
+        if words and "words" in self.weights:
             found["words"] = self._by_words(words, state, allowed)
         if not state.vectors:
             if query.like is None and text:
@@ -249,7 +254,8 @@ class Searcher:
         if vector is None:
             return found
         for part in KINDS if query.like is None else KINDS[:1]:
-            found[part] = state.vectors[part].nearest(vector, DEPTH, allowed)
+            if part in self.weights:
+                found[part] = state.vectors[part].nearest(vector, DEPTH, allowed)
         if len(state.vectors["image"]) < len(state.live):
             without = len(state.live) - len(state.vectors["image"])
             left_out.append(f"vectors of {without:,} pictures, which this model has not indexed")
@@ -283,6 +289,14 @@ class Searcher:
         best = found[np.argsort(-scores[found], kind="stable")][:DEPTH]
         return [(int(state.live[at]), float(scores[at])) for at in best]
 
+    def _fused(self, rankings: Mapping[Part, Sequence[tuple[int, float]]]) -> dict[int, float]:
+        """Sum of the weighted reciprocal ranks of each item."""
+        scores: dict[int, float] = {}
+        for part, found in rankings.items():
+            for rank, (item, _) in enumerate(found, 1):
+                scores[item] = scores.get(item, 0.0) + self.weights[part] / (RANKS + rank)
+        return scores
+
     # --------------------------------------------------------------------------------------------------------- reasons
 
     def _whys(
@@ -305,33 +319,29 @@ class Searcher:
                 image=scores.get("image", {}).get(item),
                 caption=scores.get("caption", {}).get(item),
                 likely=_likely(scores.get("image", {}).get(item), state.curve) if calibrated else None,
+                match=scores.get("match", {}).get(item),
                 ranks={part: found[item] for part, found in places.items() if item in found},
             )
             for item in items
         }
 
-    def _reranked(
-        self, query: Query, best: Sequence[int], whys: Mapping[int, Why], left_out: list[str]
-    ) -> dict[int, float]:
-        """P(match) of the first few, by the matching head. Files that cannot be read have none."""
-        if not query.rerank or query.like is not None or not best:
-            return {}
+    def _read_again(self, query: Query, best: Sequence[int], left_out: list[str]) -> list[tuple[int, float]]:
+        """The first few with their P(match) by the matching head, best first. Files that cannot be read have none."""
+        if not query.rerank or query.like is not None or not best or "match" not in self.weights:
+            return []
         if self.model is None or "match" not in self.model.capabilities:
             words, able = ABLE["match"]
             name = self.model.name if self.model else "no model"
             left_out.append(f"reading the best again: {name} cannot {words}; {able} can")
-            return {}
-        items, images = [], []
-        for item in best[: query.rerank]:
-            image = self._picture(item)
-            if image is not None:
-                items.append(item)
-                images.append(image)
+            return []
+        pictures = {item: self._picture(item) for item in best[: query.rerank]}
+        items = [item for item, picture in pictures.items() if picture is not None]
+        images = [picture for picture in pictures.values() if picture is not None]
         found: dict[int, float] = {}
         for item, one in zip(items, self.model.matches(images, [[query.text]] * len(images)), strict=True):
             if not isinstance(one, ImageError) and one[0].probability is not None:
                 found[item] = one[0].probability
-        return found
+        return sorted(found.items(), key=lambda one: -one[1])
 
     def _picture(self, item: int) -> ImageLike | None:
         """The photograph's file; of a scene the frame in its middle."""
@@ -434,13 +444,8 @@ def _weights(library: Library, live: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray((K1 + 1) / (1 + K1 * (1 - B + B * found / average)))
 
 
-def _fused(rankings: Mapping[Part, Sequence[tuple[int, float]]]) -> dict[int, float]:
-    """Sum of the reciprocal ranks of each item."""
-    scores: dict[int, float] = {}
-    for found in rankings.values():
-        for rank, (item, _) in enumerate(found, 1):
-            scores[item] = scores.get(item, 0.0) + 1 / (RANKS + rank)
-    return scores
+def _best_first(scores: Mapping[int, float]) -> list[int]:
+    return sorted(scores, key=lambda item: (-scores[item], item))
 
 
 def _likely(cosine: float | None, curve: tuple[float, float] | None) -> float | None:
