@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -11,8 +13,9 @@ import pytest
 
 from seesay.cli.main import COMMANDS, cli
 
-PAGE = (Path(__file__).parents[2] / "docs" / "library.md").read_text(encoding="utf-8")
-BUILTIN = Path(__file__).parents[2] / "src" / "seesay" / "builtin"
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+BUILTIN = ROOT / "src" / "seesay" / "builtin"
 
 
 def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,3 +42,12 @@ def test_commands_and_options_are_there() -> None:
         assert command is not None
         known = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"--[\w-]+", rest)) <= known, name
+
+
+def test_the_demo_indexes_and_finds() -> None:
+    """What `make demo-library NO_SERVE=1` runs."""
+    command = [sys.executable, "examples/demo_library.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    indexed, cats, _ = done.stdout.split("\n\nseesay search ")
+    assert sorted(indexed.splitlines()) == sorted(f"indexed: {photo.name}" for photo in BUILTIN.glob("*.jpg"))
+    assert "\n  cat.jpg: " in cats
