@@ -205,7 +205,7 @@ RECIPE = Recipe(  # both towers as they are, with two layers of text and one ove
         texts=4,
     ),
     joint=JOINT,
-    hard_negatives=replace(JOINT, group=2, optimisation=replace(PLAN, steps=3)),
+    hard_negatives=replace(JOINT, group=2, reach=3, optimisation=replace(PLAN, steps=3)),
     self_critical=SelfCriticalStage(
         optimisation=replace(PLAN, steps=2, learning_rate=1e-5, decay="linear", averaging=0.9),
         images=4,

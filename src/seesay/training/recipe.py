@@ -144,7 +144,9 @@ class JointStage:
     images: int = 32
     """Photographs in a batch of any kind."""
     group: int = 1
-    """Captioned photographs that are alike stand together in a batch in groups of so many (`grouping`)."""
+    """Captioned photographs that are alike stand together in a batch in groups of so many (`grouping`) ..."""
+    reach: int = 100
+    """... each of one and others among its so many nearest."""
     captions: int = 3
     """Of each photograph, for contrast and language modelling ..."""
     matched: int = 1
@@ -175,6 +177,7 @@ class JointStage:
             self,
             "images",
             "group",
+            "reach",
             "captions",
             "matched",
             "captions_per_object",

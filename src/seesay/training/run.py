@@ -125,7 +125,7 @@ class _Stages:
         plan = stage.optimisation
         joint = self._joint(stage, self.recipe.seed)
         if stage.group > 1:
-            self.photos.grouping = Grouping(self._vectors(self.setting.output / name), stage.group)
+            self.photos.grouping = Grouping(self._vectors(self.setting.output / name), stage.group, stage.reach)
         set_dropout(self.model, stage.dropout)
         contrast, validation = joint.objective.contrast, self._validation(plan)
 
