@@ -89,8 +89,23 @@ def test_splits(tmp_path: Path) -> None:
         ("a.jpg", "test"),
         ("b.jpg", "val"),
     ]
-    with pytest.raises(DataError, match=r"none of train\.txt, Flickr_8k\.trainImages\.txt beside it"):
+    with pytest.raises(DataError, match=r"none of train\.txt, Flickr_8k\.trainImages\.txt beside it, and train is no"):
         list(read_dataset(flickr, split="train"))
+
+
+def test_a_list_of_names_is_a_split_of_a_token_file(tmp_path: Path) -> None:
+    flickr, names = tmp_path / "captions.txt", tmp_path / "lists" / "mine.txt"
+    flickr.write_text("a.jpg#0\tA dog\nb.jpg#0\tA cat\n", encoding="utf-8")
+    names.parent.mkdir()
+    names.write_text("b.jpg\n", encoding="utf-8")
+    assert [one.name for one in read_dataset(flickr, split=str(names))] == ["b.jpg"]
+    with pytest.raises(DataError, match=r"lists/none\.txt is no file"):
+        list(read_dataset(flickr, split=str(names.with_name("none.txt"))))
+    coco = tmp_path / "coco.json"
+    coco.write_text(json.dumps(COCO), encoding="utf-8")
+    with pytest.raises(DataError, match="no example of split") as refused:
+        list(read_dataset(coco, split=str(names)))
+    assert "Flickr's token files only" in refused.value.remedy
 
 
 # ------------------------------------------------------------------------------------------------- folders

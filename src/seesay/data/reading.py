@@ -49,7 +49,8 @@ def read_dataset(
     `source` is a file, a folder, several files of a kind (`shard-{000..009}.tar`, `data/train-*.parquet`), or a table
     whose columns are named: `shop.csv::image_url`, `shop.csv::image_url::title`. `images` is the folder that the names
     of pictures are relative to; tables and folders have a default. `split` takes only the examples of that split, or of
-    several: "train+restval". Each format also has a reader of its own, with its own choices.
+    several: "train+restval"; of Flickr's token files it may be the path of a list of names. Each format also has a
+    reader of its own, with its own choices.
 
     Broken rows go to `report`. Raises DataError where nothing is recognised, or nothing is of that split.
     """
@@ -75,7 +76,10 @@ def _of_split(examples: Iterator[Example], source: str, wanted: list[str]) -> It
             others.add(str(example.split))
     if not found:
         there = f"; its examples are of {', '.join(sorted(others))}" if others - {"None"} else "; it tells no splits"
-        raise DataError(f"{source}: no example of split {'+'.join(wanted)}{there}", "name another split, or none")
+        remedy = "name another split, or none"
+        if any(Path(one).is_file() for one in wanted):
+            remedy += "; a list of names is a split of Flickr's token files only"
+        raise DataError(f"{source}: no example of split {'+'.join(wanted)}{there}", remedy)
 
 
 def _files(name: str) -> list[str]:
@@ -138,11 +142,15 @@ def _flickr(path: Path, images: Path | None, wanted: list[str], report: Report) 
 
 
 def _flickr_split(captions: Path, split: str) -> Path:
-    """The list of names that is a split: val.txt beside captions.txt, or as Flickr8k's authors call it."""
+    """The list of names that is a split: val.txt beside captions.txt, or as Flickr8k's authors call it, or a path."""
     names = (f"{split}.txt", f"Flickr_8k.{split}Images.txt")
-    found = next((path for name in names if (path := captions.with_name(name)).is_file()), None)
+    beside = (captions.parent / name for name in names)
+    found = next((path for path in (*beside, Path(split)) if path.is_file()), None)
     if found is None:
-        raise DataError(f"{captions}: none of {', '.join(names)} beside it", "put the split's list of names there")
+        raise DataError(
+            f"{captions}: none of {', '.join(names)} beside it, and {split} is no file",
+            "put the split's list of names there, or give its path",
+        )
     return found
 
 
