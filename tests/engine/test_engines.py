@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from onnxruntime import InferenceSession
 from tiny_blip import TEXT
 
 from seesay.blip.checkpoint import Checkpoint
 from seesay.blip.model import Blip
 from seesay.engine.base import Engine, Session
-from seesay.engine.onnx import OnnxEngine, OnnxSession
+from seesay.engine.onnx import OnnxEngine, OnnxSession, open_graph
 from seesay.engine.torch import TorchEngine, TorchSession
 from seesay.errors import UsageError
 
@@ -114,6 +117,33 @@ def test_auto_is_int8_where_bytes_are_summed_exactly(
     for exact, precision in ((True, "int8"), (False, "fp32")):
         monkeypatch.setattr("seesay.engine.onnx._sums_bytes_exactly", lambda cache, exact=exact: exact)
         assert OnnxEngine(checkpoint, "auto", 1, cache).precision == precision
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["in a folder of its own", "in the cache"])
+def test_graphs_that_nobody_waits_for_are_gone_before_their_folder(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    """Training asks for captions of features, and goes on before the image's graph is open."""
+    opened: list[bool] = []
+
+    def slow(path: Path, threads: int) -> InferenceSession:
+        time.sleep(0.1)
+        opened.append(path.exists())
+        return open_graph(path, threads)
+
+    monkeypatch.setattr("seesay.engine.onnx.open_graph", slow)
+    monkeypatch.setattr("seesay.engine.onnx._sums_bytes_exactly", lambda cache: True)
+    engine = OnnxEngine(checkpoint, "fp32", 1, None if own else tmp_path)
+    folder, asked = engine._folder, engine._opened
+    if own:
+        del engine
+    else:
+        engine.close()
+        shutil.rmtree(folder)
+    assert not folder.exists()
+    assert opened
+    assert all(opened)
+    assert all(one.cancelled() or one.done() for one in asked.values())
 
 
 def test_engines_agree_on_signatures() -> None:

@@ -69,9 +69,11 @@ class OnnxEngine:
             raise UsageError(f"The ONNX engine has no {precision}", "Use fp32 or int8, or the torch engine.")
         self.config = checkpoint.config
         self.threads = threads or physical_cores()
+        # Graphs open at once, in the background: while one is waited for, or a photo decoded, the others come too.
+        self._opener = ThreadPoolExecutor(thread_name_prefix="seesay-open")
         if cache is None:
             cache = Path(tempfile.mkdtemp(prefix="seesay-"))
-            weakref.finalize(self, shutil.rmtree, cache, ignore_errors=True)
+            weakref.finalize(self, _remove, cache, self._opener)
         exact = precision == "fp32" or _sums_bytes_exactly(cache / "converted")
         self.precision: Literal["fp32", "int8"] = (
             "int8" if precision == "int8" or (precision == "auto" and exact) else "fp32"
@@ -83,12 +85,14 @@ class OnnxEngine:
             f"{checkpoint.key}-{recipe}",
             lambda folder: _convert(checkpoint, folder, self.precision, weight_bits),
         )
-        # Graphs open at once, in the background: while one is waited for, or a photo decoded, the others come too.
-        self._opener = ThreadPoolExecutor(thread_name_prefix="seesay-open")
         self._folder = folder
         self._opened: dict[str, Future[onnxruntime.InferenceSession]] = {}
         for name in _FIRST_GRAPHS[self.config.task]:
             self._begin_opening(name)
+
+    def close(self) -> None:
+        """Open no more graphs, and wait for those that are opening: then their folder may be removed."""
+        self._opener.shutdown(cancel_futures=True)
 
     def encode(self, pixels: Floats) -> Encoded:
         """pixels: (images, 3, side, side), normalised. Raises UsageError for another shape."""
@@ -274,6 +278,12 @@ def _empty_cache(decoder: onnxruntime.InferenceSession, images: int) -> dict[str
 def _rows(value: onnxruntime.OrtValue, rows: NDArray[np.intp]) -> onnxruntime.OrtValue:
     """Those rows of a tensor; a scale, which has none, as it is."""
     return onnxruntime.OrtValue.ortvalue_from_numpy(value.numpy()[rows]) if len(value.shape()) > 1 else value
+
+
+def _remove(folder: Path, opener: ThreadPoolExecutor) -> None:
+    """Remove graphs that nobody is opening any more."""
+    opener.shutdown(cancel_futures=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_graph(path: Path, threads: int) -> onnxruntime.InferenceSession:

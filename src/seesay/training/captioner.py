@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,8 @@ class Captioner:
 def captioner(model: Blip, photos: Photos, vocabulary: Path) -> Iterator[Captioner]:
     """A captioner with the weights that the model has now; `vocabulary` is the folder of its vocab.txt."""
     checkpoint = Checkpoint(model.config, to_arrays(model), vocabulary, key="training")
-    with tempfile.TemporaryDirectory(prefix="seesay-") as cache:
-        engine = OnnxEngine(checkpoint, "fp32", torch.get_num_threads(), Path(cache))
+    with (
+        tempfile.TemporaryDirectory(prefix="seesay-") as cache,
+        closing(OnnxEngine(checkpoint, "fp32", torch.get_num_threads(), Path(cache))) as engine,
+    ):
         yield Captioner(model, describe.Blip(checkpoint, engine, NAME), photos)

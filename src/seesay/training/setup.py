@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor
 from seesay import describe
 from seesay.blip.checkpoint import Checkpoint
 from seesay.blip.model import Blip
-from seesay.engine.base import Encoded, Engine
+from seesay.engine.base import Encoded
 from seesay.engine.onnx import OnnxEngine
 from seesay.tokenizer import Tokenizer
 from seesay.training.loop import Beside, Step, Steps
@@ -75,14 +75,15 @@ class Setup:
     def describer(self) -> Iterator[describe.Blip]:
         """The verbs over the weights that the model has now."""
         checkpoint = replace(self.checkpoint, config=self.model.config, weights=arrays(self.model), key="training")
-        with tempfile.TemporaryDirectory(prefix="seesay-") as cache:
-            engine: Engine
-            if self.device == "cpu":
-                engine = OnnxEngine(checkpoint, "fp32", torch.get_num_threads(), Path(cache))
-            else:
-                from seesay.engine.torch import TorchEngine
+        if self.device != "cpu":
+            from seesay.engine.torch import TorchEngine
 
-                engine = TorchEngine(checkpoint, "fp32", device=self.device)
+            yield describe.Blip(checkpoint, TorchEngine(checkpoint, "fp32", device=self.device), NAME)
+            return
+        with (
+            tempfile.TemporaryDirectory(prefix="seesay-") as cache,
+            closing(OnnxEngine(checkpoint, "fp32", torch.get_num_threads(), Path(cache))) as engine,
+        ):
             yield describe.Blip(checkpoint, engine, NAME)
 
 
