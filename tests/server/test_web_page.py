@@ -308,6 +308,7 @@ def test_a_caption_is_edited_undone_and_restored(filled: str, visit: Visit) -> N
     dialog.get_by_label("Caption").fill("Another   one")
     button(dialog, "Save").click()
     dialog.locator(".caption", has_text="Another one").wait_for()
+    dialog.get_by_role("status").get_by_text("Saved").wait_for()  # over the photograph, not behind it
     assert tiles(page)[0] == "Another one"
     dialog.get_by_text("History (3)").click()
     assert dialog.locator(".history li").count() == 3
@@ -457,6 +458,9 @@ def test_nothing_is_in_the_way_of_anybody(
     page.get_by_label("Ask about it").fill("is it a cat")
     page.keyboard.press("Enter")
     page.locator(".answers dd").wait_for()
+    button(page, "Alt text").click()
+    said, tray = page.locator(".toast.shown").bounding_box(), page.locator(".tray").bounding_box()
+    assert said["y"] + said["height"] <= tray["y"], "what is said hides what can be pressed"
     check(page, "described")
     button(page, "Edit").click()
     check(page, "edited")

@@ -40,11 +40,13 @@ export function icon(name) {
   return svg;
 }
 
+const status = document.getElementById("status");
 let fading = 0;
 
-/** Say something: it is shown for a moment, and read out. */
+/** Say something: it is shown for a moment, and read out. Where a dialog is open, in it: what is behind it is not seen. */
 export function say(words, { error = false } = {}) {
-  const status = document.getElementById("status");
+  const place = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  if (status.parentElement !== place) place.append(status);
   status.textContent = words;
   status.classList.toggle("error", error);
   status.classList.add("shown");
