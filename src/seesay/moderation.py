@@ -32,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from seesay.batches import each
 from seesay.describe import Describer, Seen
 from seesay.errors import CapabilityError, ImageError, ImageUnanswered, UsageError
 from seesay.images import ImageLike
@@ -141,15 +142,9 @@ class Moderator:
         decision, reason = _decide(scores)
         return Verdict(decision, reason, scores, self._describe(image, seen), self._policy.name, provenance)
 
-    def verdicts(self, images: Sequence[ImageLike | Seen]) -> list[Verdict | ImageError]:
+    def verdicts(self, images: Sequence[ImageLike]) -> list[Verdict | ImageError]:
         """The verdict on each picture, or the error that says why there is none."""
-        found: list[Verdict | ImageError] = []
-        for image in images:
-            try:
-                found.append(self.judge(image))
-            except ImageError as error:
-                found.append(error)
-        return found
+        return each(self.judge, images)  # one after the other: each is several requests, which run side by side
 
     def _describe(self, image: ImageLike | Seen, seen: Seen) -> Caption | None:
         if self._captioner is self._model:

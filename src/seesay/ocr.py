@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 from seesay.errors import ImageError, MissingExtra, UsageError
@@ -81,11 +82,13 @@ class Reader:
         self._threads = threads
         self._least = least
         self._limits = limits
+        self._one = Lock()
 
     def read(self, image: ImageLike) -> PictureText:
         """The picture's text; no lines where it has none. Raises ImageError."""
         picture = open_image(image, limits=self._limits)
-        found = self._engine(picture, text_score=self._least)
+        with self._one:  # it has all threads to itself
+            found = self._engine(picture, text_score=self._least)
         boxes = [] if found.boxes is None else found.boxes
         lines = [
             TextLine(clean(text), _box(box), float(score))

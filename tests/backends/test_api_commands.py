@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 from api_server import KEY, ApiServer, Canned
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from seesay.cli.main import cli
 
 Run = Callable[..., Result]
+RECEIPT = {"seller": "A", "date": None, "currency": "EUR", "items": [], "tax": None, "total": 3.5}
 
 
 @pytest.fixture
@@ -117,6 +121,77 @@ def test_what_has_cost_enough_stops(seesay: Run, server: ApiServer, photos: Path
     done = seesay("caption", photos, "--model", model, "--output", "captions.jsonl", "--skip-existing")
     assert done.exit_code == 0, done.stderr
     assert len((photos.parent / "captions.jsonl").read_text().splitlines()) == 6
+
+
+COSTLY = ("--max-cost", "0.000001")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "planned"),
+    [
+        (("describe", "photos", "--style", "alt"), "6 pictures, about $"),
+        (("describe", "photos", "--prompt", "receipt"), "6 pictures, about $"),
+        (("moderate", "photos", "--policy", "family-site"), "6 pictures, about $"),
+        (("video", "film.mp4"), "3 pictures, about $"),
+    ],
+)
+def test_every_command_that_asks_an_api_says_what_it_may_cost_and_keeps_a_limit(
+    seesay: Run, server: ApiServer, photos: Path, machine: dict[str, str], arguments: tuple[str, ...], planned: str
+) -> None:
+    film(photos.parent / "film.mp4")
+    server.says = lambda seen: "no" if "does this picture show" in seen.text else json.dumps(RECEIPT)
+    model = f"openai:qwen@{server.url}/v1"
+    priced(machine, model)
+    done = seesay(*arguments, "--model", model, *COSTLY)
+    assert done.exit_code == 1
+    assert planned in done.stderr
+    assert "more than $1e-06" in done.stderr
+    assert not server.requests
+    done = seesay(*arguments, "--model", model, "--max-cost", "50")
+    assert done.exit_code == 0, done.stderr
+    assert planned in done.stderr
+    assert "written, about $" in done.stderr.splitlines()[-1]
+
+
+def film(path: Path) -> None:
+    """Two seconds of red."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (64, 64), "red"))))
+        container.mux(stream.encode())
+
+
+def test_a_long_answer_is_expected_to_cost_what_its_prompt_allows(
+    seesay: Run, server: ApiServer, photos: Path, machine: dict[str, str]
+) -> None:
+    model = f"openai:qwen@{server.url}/v1"
+    priced(machine, model)
+    costs = []
+    for style in ("alt", "detailed"):
+        told = seesay("describe", photos / "0-red.png", "--style", style, "--model", model).stderr
+        costs.append(int(re.search(r"1 pictures, .* \((\d+) tokens", told)[1]))  # type: ignore[index]
+    assert costs[1] - costs[0] > 300
+
+
+def test_pictures_are_described_side_by_side_and_what_was_paid_for_is_kept(
+    seesay: Run, server: ApiServer, photos: Path, machine: dict[str, str]
+) -> None:
+    server.seconds = 0.2
+    model = f"openai:qwen@{server.url}/v1"
+    priced(machine, model)
+    done = seesay("describe", photos, "--style", "alt", "--model", model, "--format", "jsonl")
+    assert done.exit_code == 0, done.stderr
+    assert server.busiest > 1
+    assert len(done.stdout.splitlines()) == 6
+    dear = {"choices": [{"message": {"content": "Dear."}, "finish_reason": "stop"}]}
+    server.next(Canned(body=dear | {"usage": {"prompt_tokens": 10_000, "completion_tokens": 0}}))
+    found = ("describe", photos, "--style", "alt", "--model", model, "--max-cost", "0.1", "--output", "alt.jsonl")
+    done = seesay(*found, "--batch-size", "1")
+    assert done.exit_code == 1
+    assert "has used $0.1 of $0.1" in done.stderr
+    assert len((photos.parent / "alt.jsonl").read_text().splitlines()) == 1
 
 
 def test_errors_are_told_with_what_to_do(seesay: Run, photos: Path) -> None:

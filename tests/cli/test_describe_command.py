@@ -55,7 +55,7 @@ def test_a_prompt_gives_json_and_its_notice(invoke: Invoke, photos: Path, monkey
     def reply(instruction: str) -> str:
         return json.dumps(receipt) if "corner shop" in instruction else "no"
 
-    monkeypatch.setattr("seesay.cli.describe.load_model", lambda *_: Scripted(reply))
+    monkeypatch.setattr("seesay.cli.pictures.load_model", lambda *_: Scripted(reply))
     row = json.loads(
         invoke("photos/0-red.png", "--prompt", "receipt", "--context", "corner shop", "--format", "jsonl").stdout
     )

@@ -11,18 +11,18 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import NoReturn, TypeVar
 
 import seesay
 from seesay.asking import AskOptions
 from seesay.backends import anthropic, chat, cleaning, gemini, ollama, responses
-from seesay.backends.budget import Estimate, Meter, estimate, expected
+from seesay.backends.budget import REPLY, Estimate, Meter, estimate, expected
 from seesay.backends.catalogue import Profile, profile
 from seesay.backends.client import BadRequest, Client, is_local
 from seesay.backends.pictures import Shot, Size, shot
 from seesay.backends.wire import BatchFailure, Json, Malformed, Reply, Request, Usage, Wire
+from seesay.batches import side_by_side
 from seesay.decoding import SearchOptions
 from seesay.describe import ABLE, CaptionOptions, Seen, check_capable, check_pairs, only, with_changes
 from seesay.errors import CapabilityError, ImageError, ImageRefused, ImageUnanswered, ServiceError, UsageError
@@ -226,10 +226,12 @@ class ApiModel:
 
     # What it costs, before it does.
 
-    def estimate(self, sizes: Iterable[Size | None], requests: int = 1) -> Estimate:
-        """What captions or answers would cost, with so many requests about each picture of these sizes; None is a
-        picture as large as is looked at."""
-        return estimate(self.profile, sizes, CAPTION + DATA, requests)
+    def estimate(
+        self, sizes: Iterable[Size | None], requests: int = 1, *, text: str = CAPTION + DATA, reply: int = REPLY
+    ) -> Estimate:
+        """What pictures of these sizes would cost, with so many requests about each; None is a picture as large as is
+        looked at. text: what is asked, reply: tokens of what is said, both those of a caption unless they are given."""
+        return estimate(self.profile, sizes, text, requests, reply)
 
     # Batch files (`batchfiles.py`).
 
@@ -336,15 +338,7 @@ class ApiModel:
             except ImageError as error:
                 return error
 
-        with ThreadPoolExecutor(min(self.concurrency, len(images)), "seesay-api") as pool:
-            results = [pool.submit(one, row) for row in range(len(images))]
-            try:
-                return [result.result() for result in results]
-            except BaseException as error:
-                pool.shutdown(wait=False, cancel_futures=True)
-                if not isinstance(error, Exception):  # Ctrl-C: what is under way is waited for, nothing is tried again
-                    self.close()
-                raise
+        return side_by_side(one, len(images), self.concurrency, self.close)
 
     def _caption(self, said: Said, options: CaptionOptions, made: Provenance) -> Caption:
         return Caption(said.text, said.score, (), said.scores, _kept(said, options.prompt), made)

@@ -19,7 +19,8 @@ LETTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What pictures would cost. Pictures' tokens follow the provider's rule; replies are assumed to be a sentence."""
+    """What pictures would cost. Pictures' tokens follow the provider's rule; replies are assumed to be a sentence, or
+    as long as their prompt lets them be."""
 
     pictures: int
     usage: Usage
@@ -35,16 +36,16 @@ class Estimate:
         return f"{self.pictures} pictures, about {dollars(self.dollars)} ({tokens}, prices of {self.read})"
 
 
-def expected(profile: Profile, size: Size | None, text: str) -> Usage:
+def expected(profile: Profile, size: Size | None, text: str, reply: int = REPLY) -> Usage:
     """Tokens of one request about a picture of this size; None is a picture as large as is looked at."""
     fitted = profile.image.fit(size or (profile.image.edge, profile.image.edge))
     read = profile.image.tokens(fitted) + -(-len(text) // LETTERS)
-    return Usage(read, REPLY + (THOUGHT if profile.thinks else 0))
+    return Usage(read, reply + (THOUGHT if profile.thinks else 0))
 
 
-def estimate(profile: Profile, sizes: Iterable[Size | None], text: str, each: int = 1) -> Estimate:
+def estimate(profile: Profile, sizes: Iterable[Size | None], text: str, each: int = 1, reply: int = REPLY) -> Estimate:
     """What `each` requests about each picture would cost."""
-    found = [expected(profile, size, text) for size in sizes]
+    found = [expected(profile, size, text, reply) for size in sizes]
     usage = Usage(each * sum(one.input for one in found), each * sum(one.output for one in found))
     return Estimate(len(found), usage, profile.price.of(usage) if profile.price else None, profile.read)
 

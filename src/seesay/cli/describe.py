@@ -11,13 +11,14 @@ import click
 
 from seesay.cli.arguments import files
 from seesay.cli.formats import MADE, Row, Table, printable
-from seesay.cli.options import machine_options
-from seesay.cli.pictures import STATUS, Telling, load_model, picture_options, tell
-from seesay.errors import ImageError, UsageError
+from seesay.cli.options import cost_option, machine_options
+from seesay.cli.pictures import STATUS, Telling, picture_options, tell
+from seesay.errors import UsageError
 
 if TYPE_CHECKING:
     from seesay.batches import Tell
     from seesay.describe import Describer
+    from seesay.errors import ImageError
     from seesay.images import ImageLike
     from seesay.instructing import Followed, Prompt
     from seesay.ocr import Reader
@@ -51,6 +52,7 @@ STYLES = ("short", "detailed", "alt", "tags", "search")
 @click.option("--template", default="", help='What the text becomes: "{caption}[, in {place}][, {date}]".')
 @click.option("--decorative", is_flag=True, help="The pictures are decoration: their alternative text is empty.")
 @click.option("--ocr", is_flag=True, help="Read the text in the picture too; it stands beside, quoted.")
+@cost_option
 @picture_options()
 @click.pass_context
 def describe(ctx: click.Context, /, sources: tuple[str, ...], **given: Any) -> None:
@@ -80,6 +82,7 @@ def describe(ctx: click.Context, /, sources: tuple[str, ...], **given: Any) -> N
     if given["prompt"]:
         tell(ctx, sources, given, _by_prompt(given, reader))
         return
+    from seesay.instructing import read_prompt
     from seesay.styles import StyleOptions, Stylist
 
     options = StyleOptions(
@@ -90,14 +93,23 @@ def describe(ctx: click.Context, /, sources: tuple[str, ...], **given: Any) -> N
         template=given["template"],
     )
 
-    def load(settings: Settings) -> Stylist:
-        return Stylist(load_model(settings), options, reader(settings))
+    def around(model: Describer, settings: Settings) -> Stylist:
+        return Stylist(model, options, reader(settings))
 
     def rows(name: str, found: Description) -> list[Row]:
         return [description_row(name, found)]
 
-    told = Telling(DESCRIPTIONS, lambda stylist: stylist.descriptions, rows, done="described", load=load)
-    tell(ctx, sources, given, told)
+    prompt = read_prompt(options.style)
+    telling = Telling(
+        DESCRIPTIONS,
+        lambda stylist: stylist.descriptions,
+        rows,
+        done="described",
+        around=around,
+        requests=0 if options.decorative else 1,
+        prompt=(prompt.filled(context=options.context, length=options.length), prompt.max_tokens),
+    )
+    tell(ctx, sources, given, telling)
 
 
 def _by_prompt(given: dict[str, Any], reader: Any) -> Telling[Followed]:
@@ -108,10 +120,10 @@ def _by_prompt(given: dict[str, Any], reader: Any) -> Telling[Followed]:
         if given[name]:
             raise UsageError(f"--prompt and --{name} both say how pictures are told", "Use one of the two.")
     prompt = read_prompt(given["prompt"])
-    prompt.filled(context=given["context"])  # says what is missing before a model is loaded
+    asked = prompt.filled(context=given["context"], length=given["length"])  # says now what is missing
 
-    def load(settings: Settings) -> tuple[Describer, Reader | None]:
-        return load_model(settings), reader(settings)
+    def around(model: Describer, settings: Settings) -> tuple[Describer, Reader | None]:
+        return model, reader(settings)
 
     def begin(loaded: tuple[Describer, Reader | None]) -> Tell[Followed]:
         return partial(_follow, *loaded, prompt, given["context"], given["length"])
@@ -119,7 +131,7 @@ def _by_prompt(given: dict[str, Any], reader: Any) -> Telling[Followed]:
     def rows(name: str, found: Followed) -> list[Row]:
         return [followed_row(name, found)]
 
-    return Telling(FOLLOWED, begin, rows, done="described", load=load)
+    return Telling(FOLLOWED, begin, rows, done="described", around=around, prompt=(asked, prompt.max_tokens))
 
 
 def _follow(
@@ -130,16 +142,14 @@ def _follow(
     length: int | None,
     images: Sequence[ImageLike],
 ) -> list[Followed | ImageError]:
+    from seesay.batches import each
     from seesay.instructing import follow
 
-    found: list[Followed | ImageError] = []
-    for image in images:
-        try:
-            written = reader.read(image).text if reader else ""
-            found.append(follow(model, image, prompt, context=context, length=length, text=written))
-        except ImageError as error:
-            found.append(error)
-    return found
+    def one(image: ImageLike) -> Followed:
+        written = reader.read(image).text if reader else ""
+        return follow(model, image, prompt, context=context, length=length, text=written)
+
+    return each(one, images, model)
 
 
 def description_row(name: str, found: Description) -> Row:

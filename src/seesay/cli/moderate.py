@@ -9,11 +9,12 @@ import click
 
 from seesay.cli.arguments import files
 from seesay.cli.formats import MADE, Row, Table, printable
-from seesay.cli.options import machine_options
+from seesay.cli.options import cost_option, machine_options
 from seesay.cli.pictures import STATUS, Telling, load_model, picture_options, tell
 from seesay.settings import BUILTIN
 
 if TYPE_CHECKING:
+    from seesay.describe import Describer
     from seesay.moderation import Moderator, Verdict
     from seesay.settings import Settings
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.argument("sources", nargs=-1, required=True, metavar="IMAGE...", shell_complete=files)
 @machine_options
 @click.option("--policy", required=True, metavar="FILE|NAME", help="A TOML file, or a policy that comes with Seesay.")
+@cost_option
 @picture_options()
 @click.pass_context
 def moderate(ctx: click.Context, /, sources: tuple[str, ...], policy: str, **given: Any) -> None:
@@ -49,17 +51,18 @@ def moderate(ctx: click.Context, /, sources: tuple[str, ...], policy: str, **giv
 
     rules = read_policy(policy)
 
-    def load(settings: Settings) -> Moderator:
+    def around(model: Describer, settings: Settings) -> Moderator:
         from seesay.moderation import Moderator
 
-        model = load_model(settings)
         own = "caption" in model.capabilities or not model.capabilities & {"match", "ask"}
         return Moderator(model, rules, None if own else load_model(replace(settings, model=BUILTIN)))
 
     def rows(name: str, found: Verdict) -> list[Row]:
         return [verdict_row(name, found)]
 
-    tell(ctx, sources, given, Telling(VERDICTS, lambda judge: judge.verdicts, rows, done="judged", load=load))
+    requests = 1 + sum(len(label.descriptions) for label in rules.labels)  # the description, and a question for each
+    telling = Telling(VERDICTS, lambda judge: judge.verdicts, rows, done="judged", around=around, requests=requests)
+    tell(ctx, sources, given, telling)
 
 
 def verdict_row(name: str, found: Verdict) -> Row:

@@ -96,10 +96,14 @@ class Telling(Generic[Record]):
     """What to tell a person who took the built-in model."""
     load: Callable[[Settings], Any] | None = None
     """What tells of pictures; None is the model that the settings name."""
+    around: Callable[[Describer, Settings], Any] | None = None
+    """What tells of pictures, made of that model."""
     spread: Callable[[Settings, Callable[[str], bool]], Iterable[Told[Record]]] | None = None
     """Tells of the pictures that are wanted elsewhere, on a cluster."""
     requests: int = 1
     """What a model behind an API is asked of each picture, for the estimate of its cost."""
+    prompt: tuple[str, int] | None = None
+    """Where it is asked neither for captions nor for answers: what it is told, and the tokens of its reply at most."""
 
 
 def tell(ctx: click.Context, sources: Sequence[str], given: dict[str, Any], telling: Telling[Record]) -> None:
@@ -112,10 +116,10 @@ def tell(ctx: click.Context, sources: Sequence[str], given: dict[str, Any], tell
     target = make_target(given, telling.table)
     found = pictures(sources, column=given["column"], frames=given["frames"], allow_private=given["allow_private_urls"])
     model = telling.load(settings) if telling.load else load_model(settings, given.get("max_cost"))
-    metered = _metered(model, settings)
+    metered = behind_api(model, settings)
+    model_says = telling.tell(telling.around(model, settings) if telling.around else model)
     if metered:
-        _announce(metered, sources, given, telling.requests)
-    model_says = telling.tell(model)
+        _announce(metered, sources, given, telling)
     one = len(sources) == 1 and Path(sources[0]).is_file() and not _uncounted(sources, given)
     with closing(target.open(sys.stdout.buffer, nameless=one)) as output:
         to_terminal = target.path is None and sys.stdout.isatty()
@@ -218,7 +222,7 @@ def load_model(settings: Settings, max_cost: float | None = None) -> Describer:
         status.clear()
 
 
-def _metered(model: object, settings: Settings) -> ApiModel | None:
+def behind_api(model: object, settings: Settings) -> ApiModel | None:
     """The model, where it is one behind an API, whose use is counted."""
     from seesay.models import Service
 
@@ -229,14 +233,23 @@ def _metered(model: object, settings: Settings) -> ApiModel | None:
     return model if isinstance(model, ApiModel) else None
 
 
-def _announce(model: ApiModel, sources: Sequence[str], given: dict[str, Any], requests: int) -> None:
+def _announce(model: ApiModel, sources: Sequence[str], given: dict[str, Any], telling: Telling[Any]) -> None:
     """Say what the run may cost. Raises CostLimit where that is more than it may."""
     from seesay.images.sources import pictures
 
     if _uncounted(sources, given):
         return  # the limit then stops the run
     names = (picture.name for picture in pictures(sources))
-    planned = model.estimate((size_of(name) for name in names), requests)
+    announce(model, (size_of(name) for name in names), telling.requests, telling.prompt)
+
+
+def announce(
+    model: ApiModel, sizes: Iterable[tuple[int, int] | None], requests: int, prompt: tuple[str, int] | None = None
+) -> None:
+    """Say what so many requests about each picture of these sizes may cost. Raises CostLimit."""
+    planned = (
+        model.estimate(sizes, requests, text=prompt[0], reply=prompt[1]) if prompt else model.estimate(sizes, requests)
+    )
     if planned.dollars:
         click.echo(f"{printable(model.name)}: {planned}", err=True)
     model.meter.check(planned)

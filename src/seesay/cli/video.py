@@ -9,10 +9,11 @@ import click
 
 from seesay.cli.arguments import files
 from seesay.cli.formats import dumps, printable
-from seesay.cli.options import machine_options
+from seesay.cli.options import cost_option, machine_options
 from seesay.errors import UsageError
 
 if TYPE_CHECKING:
+    from seesay.backends.api import ApiModel
     from seesay.describe import Blip, Describer
     from seesay.records import Provenance
     from seesay.videos import Video
@@ -40,6 +41,7 @@ meant, 130 interrupted.
 @click.option("--match", "text", metavar="TEXT", help="Say how well a text belongs to the whole video instead.")
 @click.option("--ask", "question", metavar="QUESTION", help="Answer a question about the whole video instead.")
 @click.option("--frames", "count", type=click.IntRange(min=1), help="For these: frames. [default: 8, to answer 16]")
+@cost_option
 @click.option("--format", "form", type=click.Choice(FORMATS), help="[default: by the suffix of --output, else text]")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="File for the result.")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote.")
@@ -53,7 +55,7 @@ def video(film: str, text: str | None, question: str | None, **given: Any) -> No
     sampled, whose features stand behind one another; what comes first and what later, it does not know.
     """
     from seesay.cli.outputs import encoded, replace
-    from seesay.cli.pictures import load_model
+    from seesay.cli.pictures import behind_api, load_model
     from seesay.settings import load_settings
 
     settings = load_settings(**{name: given[name] for name in ("model", "precision", "threads", "offline")})
@@ -66,14 +68,27 @@ def video(film: str, text: str | None, question: str | None, **given: Any) -> No
         raise UsageError("WebVTT holds scenes, not one answer", "Use --format json or text.")
     if output and output.exists() and not given["overwrite"]:
         raise UsageError(f"{output} exists", "Replace it (--overwrite), or name another.")
-    model = load_model(settings)
+    model = load_model(settings, given["max_cost"])
+    if metered := behind_api(model, settings):
+        _announce(metered, film, given["every"])
     told = _matched_or_asked(model, film, text, question, given["count"], form) or _scenes(
         model, film, given["every"], given["cut"], form
     )
+    if metered:
+        click.echo(f"{metered.name}: {metered.meter}", err=True)
     if output:
         replace(output, encoded(told))
     else:
         click.echo(told, nl=False)
+
+
+def _announce(model: ApiModel, film: str, every: float) -> None:
+    """Say what captions of the frames may cost. Raises CostLimit where that is more than it may, ImageError."""
+    from seesay.cli.pictures import announce
+    from seesay.videos import duration
+
+    if every > 0:
+        announce(model, [None] * (1 + int(duration(film) / every)), 1)
 
 
 def _scenes(model: Describer, film: str, every: float, cut: float, form: str) -> str:

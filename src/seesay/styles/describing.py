@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from seesay.batches import each
 from seesay.describe import CERTAIN, Blip, Describer, Seen
 from seesay.errors import ImageError, UsageError
 from seesay.images import ImageLike, open_image
@@ -120,13 +121,7 @@ class Stylist:
 
     def descriptions(self, images: Sequence[ImageLike]) -> list[Description | ImageError]:
         """Each picture in the style, or the error that says why not."""
-        found: list[Description | ImageError] = []
-        for image in images:
-            try:
-                found.append(self.describe(image))
-            except ImageError as error:
-                found.append(error)
-        return found
+        return each(self.describe, images, self._model)
 
     # From what a model says to the text.
 
