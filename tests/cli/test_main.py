@@ -65,6 +65,21 @@ def test_no_such_command(word: str, meant: str) -> None:
     assert f"Did you mean `{meant}`?" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("caption x.jpg --style alt", "'--style'. It is one of `seesay describe`."),
+        ("describe x.jpg --answers yes,no", "'--answers'. It is one of `seesay ask`."),
+        ("caption x.jpg --sed 1", "'--sed'. Did you mean '--seed'?"),
+        ("caption x.jpg --jsn", "No such option '--jsn'."),
+    ],
+)
+def test_an_option_of_another_command_names_that_command(arguments: str, says: str) -> None:
+    result = CliRunner().invoke(cli, arguments.split())
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(shell: str) -> None:
     result = CliRunner().invoke(cli, ["completion", shell])

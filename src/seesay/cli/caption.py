@@ -58,6 +58,8 @@ def caption(ctx: click.Context, /, sources: tuple[str, ...], **given: Any) -> No
     (TABLE::COLUMN), or - for standard input: one picture, or sources line by line. Pictures of equal content are
     captioned once; a picture that cannot be read costs only its own caption. On a cluster (--ray) all workers must see
     the SOURCEs at the same place; captions come in the order in which they are done.
+
+    Alternative text, key words and other styles are `seesay describe`'s.
     """
     from seesay.describe import CaptionOptions
 

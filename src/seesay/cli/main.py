@@ -22,6 +22,8 @@ COMMANDS = (
     *("serve", "mcp", "agent"),
     *("batch", "models", "doctor", "evaluate", "bench", "train", "completion"),
 )
+OWNERS = 3
+"""Commands at most that are named where another has no such option."""
 
 
 class Commands(click.Group):
@@ -51,6 +53,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            raise self._with_owners(error, ctx) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click's own, and the reader of a pipe going away, which it ends quietly
         except KeyboardInterrupt:
@@ -61,6 +65,19 @@ class Commands(click.Group):
                 raise
             click.echo(message(error), err=True)
             ctx.exit(2 if isinstance(error, UsageError) else 1)
+
+    def _with_owners(self, error: click.NoSuchOption, ctx: click.Context) -> click.NoSuchOption:
+        """The error, with the commands that have the option: `seesay caption --style alt` means `describe`."""
+        owners = [
+            f"`seesay {name}`"
+            for name in COMMANDS
+            if (command := self.get_command(ctx, name))
+            and any(error.option_name in parameter.opts for parameter in command.params)
+        ]
+        if not 1 <= len(owners) <= OWNERS:
+            return error
+        said = f"{error.message} It is one of {', '.join(owners)}."
+        return click.NoSuchOption(error.option_name, said, ctx=error.ctx)
 
 
 def message(error: Exception) -> str:
