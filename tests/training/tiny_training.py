@@ -18,6 +18,7 @@ from seesay.training.recipe import (
     DataRecipe,
     JointStage,
     LanguageStage,
+    MatchingStage,
     Mixture,
     ModelRecipe,
     Optimisation,
@@ -205,7 +206,6 @@ RECIPE = Recipe(  # both towers as they are, with two layers of text and one ove
         texts=4,
     ),
     joint=JOINT,
-    hard_negatives=replace(JOINT, group=2, reach=3, optimisation=replace(PLAN, steps=3)),
     self_critical=SelfCriticalStage(
         optimisation=replace(PLAN, steps=2, learning_rate=1e-5, decay="linear", averaging=0.9),
         images=4,
@@ -213,4 +213,5 @@ RECIPE = Recipe(  # both towers as they are, with two layers of text and one ove
         longest=8,
         beside_share=0.5,
     ),
+    matching=MatchingStage(optimisation=replace(PLAN, steps=5), images=2, questions_share=0.3, reach=4),
 )

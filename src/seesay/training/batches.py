@@ -21,7 +21,6 @@ from torch import Tensor
 from seesay.blip.config import TextConfig
 from seesay.engine.maps import restored
 from seesay.errors import UsageError
-from seesay.training.grouping import Grouping
 
 Part = tuple[int, int]
 """(i, n): the i-th of n equal parts of a batch."""
@@ -127,7 +126,6 @@ class Photos:
         self.names = [name for name in names if captions.get(name)]
         self.views = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("view*.npy"))]
         self.seed = seed
-        self.grouping: Grouping | None = None
 
     def maps(self, names: Sequence[str], views: Sequence[int] | int = 0) -> Tensor:
         """Maps of these photographs, (B, P, 1280): all in one view, or each in its own."""
@@ -147,12 +145,9 @@ class Photos:
             yield PhotoBatch(names, drawn.maps, Rows.of(chosen, config, per_image), share)
 
     def draws(self, images: int, start: int = 0, part: Part = WHOLE) -> Iterator[Drawn]:
-        """Photographs of batches without end from the `start`-th on: each once an epoch, in a new order and view.
-
-        With a `grouping`, those that are alike come in one batch.
-        """
+        """Photographs of batches without end from the `start`-th on: each once an epoch, in a new order and view."""
         epoch_length = batches_in_epoch(len(self.names), images, "photographs")
-        shuffled = lru_cache(1)(self._shuffle)
+        shuffled = lru_cache(1)(lambda epoch: np.random.default_rng((self.seed, epoch)).permutation(len(self.names)))
         for index in count(start):
             epoch, place = divmod(index, epoch_length)
             rng = np.random.default_rng((self.seed, epoch, place))
@@ -160,11 +155,6 @@ class Photos:
             views = rng.integers(len(self.views), size=images).tolist()
             mine = part_of(images, part)
             yield Drawn(names, mine, self.maps(names[mine], views[mine]), rng)
-
-    def _shuffle(self, epoch: int) -> NDArray[np.int64]:
-        """The order of an epoch's photographs."""
-        rng = np.random.default_rng((self.seed, epoch))
-        return self.grouping.order(rng) if self.grouping else rng.permutation(len(self.names))
 
 
 class Captions:

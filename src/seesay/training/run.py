@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from seesay.blip.checkpoint import read_checkpoint, write_checkpoint
 from seesay.blip.model import from_checkpoint, to_arrays
 from seesay.evaluation import tokenize
+from seesay.training.asking import Questions
 from seesay.training.batches import Captions, Photos
 from seesay.training.calibrate import calibrate
 from seesay.training.captioner import captioner
 from seesay.training.concepts import Concepts, read_concepts
 from seesay.training.dropout import lock_dropout, set_dropout
-from seesay.training.grouping import Grouping
+from seesay.training.hard_negatives import LEARNING, HardNegatives
 from seesay.training.joint import Joint, Sources
 from seesay.training.loop import Beside, Setting, Status, Validate, fit
 from seesay.training.objectives import language_steps
@@ -32,7 +30,7 @@ from seesay.training.processes import joined
 from seesay.training.recipe import JointStage, Optimisation, Recipe
 from seesay.training.self_critical import CiderReward, self_critical_steps
 from seesay.training.start import new_model
-from seesay.training.validate import Scores, embedded, recalled, validate
+from seesay.training.validate import Scores, recalled, reranked, validate
 
 RESTING = r"text_encoder\..*\.attention\.|vision_proj|text_proj|itm_head|.*\.embeddings\.adapted\."
 """What language modelling has no use for, and the image network's end."""
@@ -57,9 +55,9 @@ def run(recipe: Recipe, data: Path, output: Path, show: Callable[[Status], None]
         prepared = prepare(recipe.data, recipe.model, concepts, data, output / "data")
         stages = _Stages(setting, recipe, prepared, concepts)
         stages.language()
-        stages.joint("joint", recipe.joint)
-        stages.joint("hard_negatives", recipe.hard_negatives)
+        stages.joint()
         stages.self_critical()
+        stages.matching()
         stages.export()
     return output / "model"
 
@@ -85,14 +83,15 @@ class _Stages:
 
     def _sources(self) -> Sources:
         questions, roles = self.prepared.questions, self.prepared.roles
+        [mark] = self.prepared.tokenizer.encode("?")
         known = {name: [[0]] for name in questions if name in roles}  # asked, not captioned
         asked = Photos(self.prepared.names, known, self.prepared.folder, self.recipe.seed + 2)
         asked.names += [name for name in asked.names if roles[name] == "asked"] * (PEOPLES_QUESTIONS - 1)
-        return Sources(self.photos, self.objects, self.texts, asked, questions)
+        return Sources(self.photos, self.objects, self.texts, asked, Questions(questions, mark))
 
     def _joint(self, stage: JointStage, seed: int) -> Joint:
         """What the model learns from besides the reward, with slow towers as it is now."""
-        processes, tokenizer = self.setting.processes, self.prepared.tokenizer
+        processes = self.setting.processes
         self._wake(True)
         objective = PairObjective(
             self.model,
@@ -108,8 +107,7 @@ class _Stages:
             matching_weight=stage.matching_weight,
         )
         objective.contrast.temperature.data.fill_(self.temperature)
-        [mark] = tokenizer.encode("?")
-        return Joint(self.model, stage, self._sources(), objective, mark, seed, processes.part)
+        return Joint(self.model, stage, self._sources(), objective, seed, processes.part)
 
     def language(self) -> None:
         """Language modelling on captioned and labelled photographs and on captions alone; what it has no use for
@@ -120,12 +118,10 @@ class _Stages:
         steps = language_steps(self.model, stage, self.photos, self.objects, self.texts, self.recipe.seed, part)
         fit(self.setting, "language", self.model, plan, steps, self._validation(plan))
 
-    def joint(self, name: str, stage: JointStage) -> None:
+    def joint(self) -> None:
         """The three objectives and questions, the end of the image network trained with the rest."""
-        plan = stage.optimisation
+        stage, plan = self.recipe.joint, self.recipe.joint.optimisation
         joint = self._joint(stage, self.recipe.seed)
-        if stage.group > 1:
-            self.photos.grouping = Grouping(self._vectors(self.setting.output / name), stage.group, stage.reach)
         set_dropout(self.model, stage.dropout)
         contrast, validation = joint.objective.contrast, self._validation(plan)
 
@@ -136,21 +132,8 @@ class _Stages:
 
         beside = Beside(contrast, joint.objective.follow)
         steps = partial(joint.steps, count=plan.steps)
-        fit(self.setting, name, self.model, plan, steps, scores, "overall", beside)
+        fit(self.setting, "joint", self.model, plan, steps, scores, "overall", beside)
         self.temperature = contrast.temperature.item()
-        self.photos.grouping = None
-
-    def _vectors(self, folder: Path) -> NDArray[np.float32]:
-        """(N, E) of the captioned photographs, by the model that the stage began with, kept for when it goes on."""
-        path = folder / "vectors.npy"
-        if self.setting.processes.first and not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial.npy")
-            np.save(partial, embedded(self.model.eval(), self.photos, self.photos.names))
-            os.replace(partial, path)
-        self.setting.processes.agree(0.0)
-        vectors: NDArray[np.float32] = np.load(path)
-        return vectors
 
     def self_critical(self) -> None:
         """Self-critical training, without dropout: what is rewarded is what the model would say."""
@@ -165,6 +148,21 @@ class _Stages:
         beside = Beside(contrast, joint.objective.follow)
         fit(self.setting, "self_critical", self.model, plan, steps, self._validation(plan), beside=beside)
         self.temperature = contrast.temperature.item()
+
+    def matching(self) -> None:
+        """Matching against what contrast confuses; nothing else changes, but that questions are answered meanwhile."""
+        stage, plan = self.recipe.matching, self.recipe.matching.optimisation
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(bool(re.match(LEARNING, name)))
+        opening, folder = self.prepared.vocabulary.index("[CLS]"), self.setting.output / "matching"
+        hard = HardNegatives(self.model, stage, self.photos, self._sources(), opening, folder, self.setting.processes)
+        set_dropout(self.model, stage.dropout)
+
+        def scores() -> Mapping[str, float]:
+            found = reranked(self.model, self.photos, self.prepared, plan.validate_images)
+            return {**found, "recall": sum(found.values())}
+
+        fit(self.setting, "matching", self.model, plan, hard.steps, scores, "recall")
 
     def export(self) -> None:
         """The checkpoint, its matrices in eight bits, and its scores on every photograph that was held out."""
