@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from seesay.blip.model import Blip
 from seesay.errors import ModelError
 from seesay.training import optimiser
 from seesay.training.batches import Captions, Photos
-from seesay.training.diagnostics import Monitor
+from seesay.training.diagnostics import Alarm, Monitor
 from seesay.training.dropout import lock_dropout
 from seesay.training.loop import (
     Average,
@@ -62,7 +63,7 @@ def model_and_steps(photos: Photos, texts: Captions, maps: Path) -> tuple[Blip, 
     return model, language_steps(model, RECIPE.language, photos, objects, texts, 0, (0, 1))
 
 
-def log_of(folder: Path) -> list[dict[str, float]]:
+def log_of(folder: Path) -> list[dict[str, Any]]:
     lines = (folder / "language" / "log.jsonl").read_text(encoding="utf-8").splitlines()
     return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
 
@@ -112,6 +113,21 @@ def test_the_best_validation_wins_and_a_stage_without_progress_ends(
     assert [status.step for status in seen] == [1, 2, 3, 4]
     assert all(torch.equal(weight, kept[1][name]) for name, weight in trained(model).items())
     assert {"step": 2, "cider": 0.4, "naming": 7.0} in log_of(tmp_path)
+
+
+@pytest.mark.parametrize(("later", "told"), [(0.1, ["the model is as it began"]), (0.4, [])])
+def test_a_stage_that_gains_nothing_says_so(
+    photos: Photos, texts: Captions, maps: Path, tmp_path: Path, later: float, told: list[str]
+) -> None:
+    model, steps = model_and_steps(photos, texts, maps)
+    before = {name: weight.detach().clone() for name, weight in trained(model).items()}
+    scores, alarms = iter([0.3, later, 0.2]), list[Alarm]()
+    run = replace(setting(tmp_path), tell=alarms.append)
+    plan = replace(PLAN, steps=2, validate_every=1, validate_first=True)
+    fit(run, "language", model, plan, steps, lambda: {"cider": next(scores)})
+    assert [alarm.what for alarm in alarms] == told
+    assert all(torch.equal(weight, before[name]) for name, weight in trained(model).items()) == bool(told)
+    assert [line["alarm"]["what"] for line in log_of(tmp_path) if "alarm" in line] == told
 
 
 def test_numbers_that_are_not_finite_stop_the_run_and_are_named(

@@ -84,6 +84,17 @@ def detectors(warm_up: int, steps: int) -> list[Detector]:
     ]
 
 
+def no_gain(score: str, first: float) -> Alarm:
+    """For a stage whose best validation was that of the weights it began with."""
+    return Alarm(
+        "the model is as it began",
+        0,
+        f"no validation had a better {score} than the {first:.2f} of the weights that the stage began with, so these "
+        "are what it leaves.",
+        "other data than the model was already trained on; a lower learning rate; for captions --self-critical STEPS.",
+    )
+
+
 # ------------------------------------------------------------------------------------------------------ one by one
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from seesay.blip.model import Blip
 from seesay.errors import ModelError
-from seesay.training.diagnostics import Alarm, Monitor
+from seesay.training.diagnostics import Alarm, Monitor, no_gain
 from seesay.training.holding import Everywhere, Held, as_held, load_moments, local, whole, whole_state
 from seesay.training.journal import Journal, plot
 from seesay.training.optimiser import autocast, learning_rate, parameter_groups, trained
@@ -97,6 +97,8 @@ class Progress:
     step: int = 0
     best: float = -math.inf
     """Score of the best validation so far."""
+    best_step: int = 0
+    """The step that it came after."""
     stale: int = 0
     """Validations since."""
     figures: dict[str, list[float]] = field(default_factory=dict)
@@ -218,6 +220,8 @@ class _Loop:
             left = (plan.steps - progress.step) * seconds / (progress.step - first)
             if self.setting.processes.first:
                 self.setting.show(Status(self.stage, progress.step, plan.steps, left, figures))
+        if plan.validate_first and not progress.best_step:
+            self._alarm(no_gain(self.score, progress.best))
         learnt = whole_state({name: parameter.detach() for name, parameter in trained(self.beside.module).items()})
         if self.log:
             self.log.close()
@@ -303,8 +307,9 @@ class _Loop:
             self._watch(scores)
             if self.setting.pictures:
                 plot(self.folder)
-        progress.stale = 0 if score > progress.best else progress.stale + 1
-        progress.best = max(progress.best, score)
+        progress.stale += 1
+        if score > progress.best:
+            progress.best, progress.best_step, progress.stale = score, progress.step, 0
 
     def _write_log(self, seconds: float) -> None:
         means = {name: float(np.mean(values)) for name, values in self.progress.figures.items()}
