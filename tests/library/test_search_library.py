@@ -18,7 +18,7 @@ from seesay.library import Indexer, Library, Query, Searcher
 from seesay.library.calibration import calibrate, logistic, probabilities
 from seesay.library.page import to_html
 from seesay.library.scan import FoundFile
-from seesay.library.search import WEIGHTS
+from seesay.library.search import RANKS, WEIGHTS
 from seesay.library.store import ContentTold, ItemTold, Wants
 from seesay.records import Embedding
 
@@ -170,7 +170,7 @@ class TestVectors:
             assert sum("match" in hit.why.ranks for hit in hits) == min(rerank, 4)
             assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
             for hit in hits:
-                summed = sum(WEIGHTS[part] / (60 + rank) for part, rank in hit.why.ranks.items())
+                summed = sum(WEIGHTS[part] / (RANKS + rank) for part, rank in hit.why.ranks.items())
                 assert hit.score == pytest.approx(summed)
 
     def test_a_ranking_that_weighs_nothing_has_no_say(self, indexed: Library, load: Load) -> None:
@@ -184,6 +184,18 @@ class TestVectors:
         read = Searcher(indexed, model, {"image": 0.001, "match": 1.0}).search(query).hits
         matches = [hit.why.match for hit in read]
         assert matches == sorted(matches, reverse=True)  # type: ignore[type-var]
+
+    def test_what_people_wrote_is_found_among_many_that_look_alike(self, library: Library, tmp_path: Path) -> None:
+        model = OneVectorAWord(str)
+        space = library.space_of(model.name, model.embed_text("a photograph").vector)
+        near, far = model.embed_text("mitzi").vector, -model.embed_text("mitzi").vector
+        rows = [(f"{number}.jpg", "a cat", "", PhotoFacts()) for number in range(100)]
+        rows.append(("theirs.jpg", "a dog", "", PhotoFacts(keywords=("Mitzi",))))
+        rows.append(("told.jpg", "mitzi", "", PhotoFacts()))  # by a machine
+        fill(library, rows, tmp_path, [(near, near)] * 100 + [(far, far)] * 2, space)
+        hits = Searcher(library, model).search(Query(text="mitzi", cut=0, rerank=0, limit=5)).hits
+        assert "theirs.jpg" in [hit.path.name for hit in hits[:2]]
+        assert "told.jpg" not in [hit.path.name for hit in hits]
 
     def test_unlikely_matches_are_left_out(self, indexed: Library, load: Load) -> None:
         model = load("pretrain")
