@@ -9,6 +9,7 @@ from importlib.resources import files
 from PIL import Image
 
 import seesay
+from seesay.describe import Blip, as_blip
 from seesay.explaining import explain, to_image
 from seesay.styles.words import content_words
 
@@ -20,7 +21,7 @@ TEXTS = {
 
 
 def main(output: str) -> None:
-    model = seesay.load()
+    model = as_blip(seesay.load(), "explain itself")
     sheets = [sheet(model, name, text) for name, text in TEXTS.items()]
     whole = Image.new("RGB", (max(one.width for one in sheets), sum(one.height for one in sheets)), "white")
     top = 0
@@ -30,7 +31,7 @@ def main(output: str) -> None:
     whole.save(output, quality=88, optimize=True)
 
 
-def sheet(model: seesay.Describer, name: str, text: str) -> Image.Image:
+def sheet(model: Blip, name: str, text: str) -> Image.Image:
     """The photograph, and beside it the words of the text that name something."""
     picture = seesay.open_image(files("seesay") / "builtin" / name)
     told = explain(model, picture, text)

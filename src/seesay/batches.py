@@ -70,7 +70,7 @@ def each(
 
     at_once: int = getattr(model, "concurrency", 1)
     if at_once > 1 and len(images) > 1:
-        found = side_by_side(one, len(images), at_once, model.close)  # type: ignore[union-attr]  # it has connections
+        found = side_by_side(one, len(images), at_once, model.close)  # type: ignore[attr-defined]  # it has connections
     else:
         found = [one(row) for row in range(len(images))]
     limits = [result for result in found if isinstance(result, CostLimit)]
