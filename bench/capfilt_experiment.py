@@ -1,16 +1,17 @@
 """The first table of the BLIP paper at small scale: does CapFilt help where captions are wrong, and which half of it?
 
-    python bench/capfilt_experiment.py DATA OUTPUT [--seeds 3] [--photos N] [--steps N] [--page docs/experiments.md]
+    python bench/capfilt_experiment.py DATA OUTPUT [--seeds 3] [--photos 4000] [--steps N] [--page docs/experiments.md]
 
-DATA holds `flickr8k/` (captions.txt, train.txt, val.txt, images/). A sixth of the training photographs is set aside as
-clean; of the others' captions, 40 % are replaced by captions of other photographs, another 40 % with each seed. A model
-is pre-trained on that, fine-tuned on the clean sixth as a captioner and as a filter, and CapFilt makes three further
-data sets of it; on each a new model is pre-trained as the first was. What it runs are `seesay train` and
-`seesay capfilt`, which it prints. A run that was stopped goes on when the command is given again. OUTPUT gets a folder
-and a `result.json` for each seed; the page gets the tables. --photos and --steps make a small one, to see that it runs.
+DATA holds `flickr8k/` (captions.txt, train.txt, val.txt, images/). Of 4,000 training photographs a quarter is set aside
+as clean; the others keep two captions each, of which 40 % change places with those of other photographs, another 40 %
+with each seed. A model is pre-trained on that, fine-tuned on the clean quarter as a captioner and as a filter, and
+CapFilt makes three further data sets of it; on each a new model is pre-trained as the first was. What it runs are
+`seesay train` and `seesay capfilt`, a command on each core, which it prints with the time that is left. A run that was
+stopped goes on when the command is given again. OUTPUT gets a folder and a `result.json` for each seed; the page gets
+the tables. --photos and --steps make a small one, to see that it runs.
 
 Every model starts as BLIP does: an image network and a BERT that were trained before and have never seen a caption of
-these photographs. The image network is frozen, and its maps are computed once for all runs.
+these photographs, here small ones. The image network is frozen, and its maps are computed once for all runs.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ import random
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
+from threading import Lock, Semaphore
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -35,18 +40,38 @@ from seesay.blip.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from seesay.blip.config import BlipConfig
 from seesay.blip.model import Blip, from_checkpoint, to_arrays
 from seesay.bootstrapping import read_records
+from seesay.bootstrapping.journal import lock
+from seesay.cli.status import duration
 from seesay.data import read_flickr
 from seesay.data.files import whole
+from seesay.engine.threads import physical_cores
+from seesay.errors import UsageError
 from seesay.tokenizer import Tokenizer
-from seesay.training.pictures import Pixels, keep
+from seesay.training.packing import Texts
+from seesay.training.pictures import Pixels, keep, see
+from seesay.training.prepare import small_vocabulary
 from seesay.training.samples import Sample, read_samples, tidy
 from seesay.training.start import start
 from seesay.training.tuning import Dataset
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "capfilt"
-NOISE, CLEAN = 0.4, 1 / 6
+PHOTOS, CLEAN = 4000, 1 / 4
+FOUND, NOISE = 2, 0.4
+"""Captions beside each photograph of the web, and how many of them are wrong."""
+SIDE, IMAGE_LAYERS, TEXT_LAYERS = 192, 1, 2
+"""Of the models: pixels, so that an image has 36 patches, and layers."""
+CENTRED = 64
+"""Photographs that say where the vectors' middle lies."""
+LEAST_COUNT = 3
+"""Word pieces that captions use more rarely leave the vocabulary."""
+AT_ONCE = min(4, physical_cores())
+"""Commands that run beside each other: two on one core each are sooner done than one after the other on both."""
+COSTS = {"pretrain": 1.0, "captioner": 0.3, "filter": 0.5, "capfilt": 0.35}
+"""How long the commands take, in that of the longest ..."""
+COST = 4 * COSTS["pretrain"] + COSTS["captioner"] + COSTS["filter"] + COSTS["capfilt"]
+"""... and a seed's."""
 ROWS = {"none": "no CapFilt", "filter": "filter only", "captioner": "captioner only", "both": "captioner and filter"}
-SCORES = {"cider": "CIDEr", "image_to_text_1": "text R@1", "text_to_image_1": "image R@1"}
+SCORES = {"cider": "CIDEr", "image_to_text_1": "text R@1", "text_to_image_1": "image R@1", "recall": "mean recall"}
 BEGIN, END = "<!-- capfilt: tables, written by bench/capfilt_experiment.py -->", "<!-- capfilt: end -->"
 
 Captions = Mapping[str, Sequence[str]]
@@ -62,8 +87,8 @@ class Photos:
     validation: Captions
 
     @classmethod
-    def read(cls, data: Path, most: int | None = None) -> Photos:
-        """`most`: of Flickr8k's training photographs; validation is cut to a sixth of it then."""
+    def read(cls, data: Path, most: int) -> Photos:
+        """`most`: of Flickr8k's training photographs; no more are validated on than are clean."""
         folder = data / "flickr8k"
         found = {
             split: {
@@ -72,11 +97,12 @@ class Photos:
             }
             for split in ("train", "val")
         }
-        names = random.Random(0).sample(sorted(found["train"]), len(found["train"]))[:most]
-        clean = round(len(names) * CLEAN)
-        validation = list(found["val"])[: clean if most else None]
-        parts = [{name: found["train"][name] for name in some} for some in (names[clean:], names[:clean])]
-        return cls(folder / "images", *parts, {name: found["val"][name] for name in validation})
+        train, draw = found["train"], random.Random(0)
+        names = draw.sample(sorted(train), len(train))[:most]
+        count = round(len(names) * CLEAN)
+        web = {name: draw.sample(train[name], min(FOUND, len(train[name]))) for name in names[count:]}
+        clean = {name: train[name] for name in names[:count]}
+        return cls(folder / "images", web, clean, {name: found["val"][name] for name in list(found["val"])[:count]})
 
 
 def main() -> None:
@@ -84,13 +110,20 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--photos", type=int, default=None, help="so many training photographs only")
+    parser.add_argument("--photos", type=int, default=PHOTOS, help="so many training photographs only")
     parser.add_argument("--steps", type=int, default=None, help="steps of each training run, instead of the recipes'")
     parser.add_argument("--page", type=Path, default=None, help="the page whose tables are to be written")
     given = parser.parse_args()
-    experiment = Experiment(Photos.read(given.data, given.photos), given.output.absolute(), given.steps)
-    for seed in range(given.seeds):
-        experiment.run(seed)
+    given.output.mkdir(parents=True, exist_ok=True)
+    with (given.output / ".lock").open("ab") as mark:
+        try:
+            lock(mark, given.output)  # the commands hold it too, so that what outlives this program is not run twice
+        except UsageError as error:
+            sys.exit(f"{error}. {error.remedy}")
+        photos = Photos.read(given.data, given.photos)
+        commands = Commands(mark, given.seeds * COST)
+        experiment = Experiment(photos, given.output.absolute(), given.steps, commands)
+        together(*((lambda seed=seed: experiment.run(seed)) for seed in range(given.seeds)))
     results = [json.loads(path.read_text()) for path in sorted(given.output.glob("seed*/result.json"))]
     tables = "\n".join(lines_of(results))
     print(tables)
@@ -101,8 +134,8 @@ def main() -> None:
 class Experiment:
     """All runs of the experiment; what is there already is not done again."""
 
-    def __init__(self, photos: Photos, output: Path, steps: int | None) -> None:
-        self.photos, self.output, self.steps = photos, output, steps
+    def __init__(self, photos: Photos, output: Path, steps: int | None, commands: Commands) -> None:
+        self.photos, self.output, self.steps, self.commands = photos, output, steps, commands
         self.beginning = self._beginning()
         self.names = sorted({*photos.web, *photos.clean, *photos.validation})
         self._keep_maps()
@@ -111,20 +144,28 @@ class Experiment:
         """One seed: other noise, other order, other weights where they are drawn."""
         folder = self.output / f"seed{seed}"
         if (folder / "result.json").exists():
+            self.commands.skip(COST)
             return
         noisy, wrong = with_noise(self.photos.web, NOISE, seed)
         self._write_pairs(folder / "web.jsonl", noisy)
         self._write_pairs(folder / "clean.jsonl", self.photos.clean)
         self._train("pretrain", folder / "web.jsonl", folder / "none", self.beginning.folder, seed)
-        for role in ("captioner", "filter"):
-            self._train(role, folder / "clean.jsonl", folder / f"the_{role}", folder / "none" / "model", seed)
-        models = [f"--{role}={folder / f'the_{role}' / 'model'}" for role in ("captioner", "filter")]
-        source = [folder / "web.jsonl", folder / "sifted.jsonl", "--images", self.photos.folder, "--split", "train"]
-        seesay_command("capfilt", *source, *models, "--seed", seed)
+
+        def fine_tune(role: str) -> Callable[[], None]:
+            return lambda: self._train(
+                role, folder / "clean.jsonl", folder / f"the_{role}", folder / "none" / "model", seed
+            )
+
+        together(fine_tune("captioner"), fine_tune("filter"))
+        self._clean(folder, seed)
         sets = sifted(folder / "sifted.jsonl.capfilt")
         for row, pairs in sets.items():
             self._write_pairs(folder / f"{row}.jsonl", pairs)
-            self._train("pretrain", folder / f"{row}.jsonl", folder / row, self.beginning.folder, seed)
+
+        def pretrain(row: str) -> Callable[[], None]:
+            return lambda: self._train("pretrain", folder / f"{row}.jsonl", folder / row, self.beginning.folder, seed)
+
+        together(*map(pretrain, sets))
         result = {
             "seed": seed,
             "steps": self.steps,
@@ -141,32 +182,60 @@ class Experiment:
 
     def _train(self, recipe: str, data: Path, output: Path, model: Path, seed: int) -> None:
         if (output / "scores.json").exists():
+            self.commands.skip(COSTS[recipe])
             return
         self._lend_maps(data, output / "data")
         command = ["--recipe", RECIPES / f"{recipe}.yaml", "--from", model, "--data", data]
         command += ["--images", self.photos.folder, "--output", output, "--seed", seed]
         if self.steps:
             command += ["--steps", self.steps]
-        seesay_command("train", *command)
-        for view in (output / "data").glob("view*.npy"):  # some 0.7 GB for each run
+        self.commands.run(COSTS[recipe], "train", *command)
+        for view in (output / "data").glob("view*.npy"):  # some 0.2 GB for each run
             view.unlink()
 
+    def _clean(self, folder: Path, seed: int) -> None:
+        """CapFilt over the photographs of the web."""
+        if (folder / "sifted.jsonl.capfilt" / "report.html").exists():
+            self.commands.skip(COSTS["capfilt"])
+            return
+        models = [f"--{role}={folder / f'the_{role}' / 'model'}" for role in ("captioner", "filter")]
+        source = [folder / "web.jsonl", folder / "sifted.jsonl", "--images", self.photos.folder, "--split", "train"]
+        how = ["--seed", seed, "--precision", "fp32", "--threads", threads()]
+        self.commands.run(COSTS["capfilt"], "capfilt", *source, *models, *how)
+
     def _beginning(self) -> Checkpoint:
-        """A model with the packaged model's vocabulary, its towers as they were before they met these captions."""
+        """A small model, its towers as they were before they met these captions."""
         folder = self.output / "beginning"
         if not folder.exists():
-            tokens = read_checkpoint(Path(seesay.__file__).parent / "builtin").vocabulary
+            captions = [caption for pairs in (self.photos.web, self.photos.clean) for caption in flat(pairs)]
+            tokens = small_vocabulary(captions, (), LEAST_COUNT)
+            config = BlipConfig.small(tokens, task="pretrain", image_layers=IMAGE_LAYERS)
+            text = replace(config.text, num_hidden_layers=TEXT_LAYERS, max_position_embeddings=64)
             torch.manual_seed(0)
-            model = Blip(BlipConfig.small(tokens, task="pretrain"))
+            model = Blip(replace(config, text=text, vision=replace(config.vision, image_size=SIDE)))
             start(model, tokens)
             with torch.no_grad():
                 model.vision_model.embeddings.projection.weight *= 0.5  # 1,280 inputs of ReLU6 are large
                 transform = model.text_decoder.cls.predictions.transform.dense.weight
                 transform.copy_(torch.eye(len(transform)))  # the head begins as the word embeddings alone
+            self._centre(model.eval(), Tokenizer(tokens, bos=text.bos_token_id, eos=text.eos_token_id))
             partial = folder.with_name(".beginning")
             write_checkpoint(partial, model.config, to_arrays(model), tokens)
             partial.rename(folder)
         return read_checkpoint(folder)
+
+    @torch.no_grad()
+    def _centre(self, model: Blip, tokenizer: Tokenizer) -> None:
+        """Projections whose vectors point all ways: that of MiniLM's first token is nearly one for all texts, and
+        contrast would need hundreds of steps to part them."""
+        names = list(self.photos.web)[:CENTRED]
+        pixels = Pixels([Sample(name, self.photos.folder / name, (), (), ()) for name in names], model.config)
+        images = see(model, pixels.load(range(len(names)), None))[:, 0]
+        captions = [tokenizer.encode(self.photos.web[name][0]) for name in names]
+        texts = Texts.of(captions, tokenizer.ids["[CLS]"], model.config.text)
+        states = model.text_encoder(texts.ids, texts.seen, causal=False, positions=texts.positions)
+        for project, found in ((model.vision_proj, images), (model.text_proj, texts.firsts(states))):
+            project.bias.copy_(-project.weight @ found.mean(dim=0))
 
     def _keep_maps(self) -> None:
         """The frozen network's map of every photograph."""
@@ -252,6 +321,10 @@ def sifted(records: Path) -> dict[str, Captions]:
 # ------------------------------------------------------------------------------------------------------ results
 
 
+def flat(pairs: Captions) -> list[str]:
+    return [caption for captions in pairs.values() for caption in captions]
+
+
 def scores_of(folder: Path) -> dict[str, float]:
     scores: dict[str, float] = json.loads((folder / "scores.json").read_text())
     return scores
@@ -317,13 +390,58 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def seesay_command(*arguments: object) -> None:
-    """Run a command of Seesay's after showing it; ends this program where it fails."""
-    command = ["seesay", *map(str, arguments)]
-    print("$", shlex.join(command), flush=True)
-    done = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL, env=os.environ, check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+# ----------------------------------------------------------------------------------------------------- commands
+
+
+class Commands:
+    """Commands of Seesay's, some beside each other, and how long they will take yet."""
+
+    def __init__(self, mark: BinaryIO, total: float) -> None:
+        """mark: a file that each keeps open. total: what all will cost."""
+        self.mark, self.left = mark, total
+        self.slots, self.lock = Semaphore(AT_ONCE), Lock()
+        self.began, self.done, self.failed = time.monotonic(), 0.0, 0
+
+    def run(self, cost: float, *arguments: object) -> None:
+        """Run a command when a place is free. Ends this program where it, or an earlier one, fails."""
+        with self.slots:
+            if not self.failed:
+                print("$", shlex.join(["seesay", *map(str, arguments)]), flush=True)
+                self.failed = seesay_command(self.mark, *arguments) or self.failed
+        if self.failed:
+            sys.exit(self.failed)
+        with self.lock:
+            self.done += cost
+            self.skip(cost)
+            seconds = (time.monotonic() - self.began) / self.done * self.left
+            print(f"# about {duration(seconds)} left", flush=True)
+
+    def skip(self, cost: float) -> None:
+        """It was done before."""
+        self.left = max(0.0, self.left - cost)
+
+
+def together(*jobs: Callable[[], None]) -> None:
+    """All of them, each in a thread; the first error of one."""
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        for job in [pool.submit(job) for job in jobs]:
+            job.result()
+
+
+def threads() -> int:
+    """For each command."""
+    return max(1, physical_cores() // AT_ONCE)
+
+
+def seesay_command(mark: BinaryIO, *arguments: object) -> int:
+    """Run a command of Seesay's; its exit status."""
+    return subprocess.run(
+        [sys.executable, "-m", "seesay", *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": str(threads())},
+        pass_fds=[mark.fileno()],
+        check=False,
+    ).returncode
 
 
 if __name__ == "__main__":

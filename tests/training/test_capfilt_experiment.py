@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -53,11 +54,13 @@ def test_the_whole_experiment_and_its_tables(
     """From a small beginning; a second start trains nothing again."""
     given: list[list[str]] = []
 
-    def run(*arguments: object) -> None:
+    def run(mark: object, *arguments: object) -> int:
         given.append([*map(str, arguments)])
         cli.main([*given[-1]], standalone_mode=False)
+        return 0
 
     monkeypatch.setattr(experiment, "seesay_command", run)
+    monkeypatch.setattr(experiment, "together", lambda *jobs: [job() for job in jobs])
     output, page = tmp_path / "out", tmp_path / "page.md"
     shutil.copy(PAGE, page)
     write_start(output / "beginning", "pretrain", "efficientnet_lite2")
@@ -75,13 +78,40 @@ def test_the_whole_experiment_and_its_tables(
     assert rows["both"]["captions"] <= rows["captioner"]["captions"]
     assert result["noise"]["wrong"] > 0
     table = page.read_text(encoding="utf-8").split(experiment.BEGIN)[1].split(experiment.END)[0]
-    assert f"| no CapFilt | 20 | 40 | {rows['none']['cider']:.1f} |" in table
+    assert f"| no CapFilt | 18 | 36 | {rows['none']['cider']:.1f} |" in table
 
     (output / "seed0" / "result.json").unlink()
     given.clear()
     experiment.main()
-    assert [one[0] for one in given] == ["capfilt"]  # which sees that all is there
+    assert not given
     assert json.loads((output / "seed0" / "result.json").read_text()) == result
+
+
+def test_commands_run_beside_each_other_and_one_that_fails_is_the_last(
+    experiment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(experiment, "AT_ONCE", 2)
+    meeting, begun = threading.Barrier(2), []
+
+    def command(mark: object, *arguments: object) -> int:
+        begun.append(arguments[0])
+        if arguments[0] != "bad":
+            meeting.wait(timeout=60)  # for the other
+        return 3 if arguments[0] == "bad" else 0
+
+    monkeypatch.setattr(experiment, "seesay_command", command)
+    with (tmp_path / "mark").open("wb") as mark:
+        commands = experiment.Commands(mark, total=4.0)
+        experiment.together(lambda: commands.run(1.0, "one"), lambda: commands.run(1.0, "two"))
+        assert re.findall(r"# about .+ left", capsys.readouterr().out)
+        commands.skip(1.0)
+        assert commands.left == pytest.approx(1.0)
+        with pytest.raises(SystemExit) as ended:
+            experiment.together(lambda: (commands.run(1.0, "bad"), commands.run(1.0, "never")))
+        assert ended.value.code == 3
+        with pytest.raises(SystemExit):
+            commands.run(1.0, "never")
+    assert sorted(begun) == ["bad", "one", "two"]
 
 
 def test_noise_is_of_other_photographs_and_as_much_as_was_asked(experiment: ModuleType) -> None:

@@ -172,6 +172,10 @@ def test_answers_are_learnt(start: Checkpoint, data: Path, tmp_path: Path) -> No
 def test_pre_training_learns_all_three(start: Checkpoint, data: Path, tmp_path: Path) -> None:
     tune(replace(lasting(4), task="pretrain", optimisation=replace(PLAN, accumulate=2)), start, data, tmp_path)
     assert {"itc", "itm", "lm", "loss"} <= log_of(tmp_path)[0].keys()
+    recipe = replace(lasting(1), task="pretrain", matched=1, matching_weight=3.0)
+    tune(recipe, start, data, tmp_path / "weighed")
+    figures = log_of(tmp_path / "weighed")[0]
+    assert figures["loss"] == pytest.approx(figures["itc"] + 3 * figures["itm"] + figures["lm"], rel=1e-4)
     assert json.loads((tmp_path / "scores.json").read_text()).keys() >= {"recall", "matching", "cider"}
     assert read_checkpoint(tmp_path / "model").config.task == "pretrain"
 

@@ -41,6 +41,7 @@ class Pairing:
             momentum=recipe.contrastive.momentum,
             alpha=recipe.contrastive.alpha,
             smoothing=recipe.smoothing,
+            matching_weight=recipe.matching_weight,
         )
         contrast = self.objective.contrast
         contrast.temperature.data.fill_(setup.checkpoint.config.temperature)
@@ -62,6 +63,7 @@ class Pairing:
             draw.images.to(setup.device),
             torch.tensor(places, device=setup.device),
             [caption for own in captions[draw.mine] for caption in own],
+            setup.recipe.matched,
         )
         found = self.objective(pairs, draw.step)
         parts = len(draw.places) / len(places) / setup.processes.count

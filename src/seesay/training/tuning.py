@@ -98,6 +98,11 @@ class Tuning:
     """Images for each step, over all processes and accumulated parts."""
     texts_per_image: int = 1
     """Captions or questions of each image that a step takes."""
+    matched: int | None = None
+    """Of these captions, how many are matched, which costs the most: each is read three times beside an image. Left
+    out, all of them."""
+    matching_weight: float = 1.0
+    """Of matching's loss beside the others; its gradient is small, so a short run needs more than 1."""
     augment: bool = True
     """Random crops, mirror images and RandAugment."""
     views: int = 4
@@ -112,7 +117,9 @@ class Tuning:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive(self, "batch", "texts_per_image", "views")
+        positive(self, "batch", "texts_per_image", "views", "matching_weight")
+        if self.matched is not None:
+            positive(self, "matched")
         share(self, "dropout", "smoothing")
         if self.lora < 0:
             raise UsageError(f"lora is {self.lora}", "Give a rank such as 8, or 0 for none.")
