@@ -1,13 +1,13 @@
 """How long a question to a library of 100,000 photographs takes, and how much memory; with the extra `ann` and more
 records also what an index of neighbours finds of what exact search does.
 
-    python bench/library.py PHOTOS CAPTIONS [--records N] [--library FILE]
+    python bench/library.py PHOTOS CAPTIONS [--records N] [--folder FOLDER] [--page docs/library.md]
 
-PHOTOS is a folder whose photographs the built-in model encodes (once: kept beside FILE); the mean of a photograph's
-features, projected at random to 256 dimensions, stands for the vector of a model with an ITC head, and is repeated with
-noise until there are N. CAPTIONS is a Flickr token file: its captions, each drawn at random, are the records' words,
-and the questions. The vectors of questions are those of pictures with noise: this measures time and memory, and that
-the exact search is exact, not how good the model is.
+The built-in model makes vectors of the first 2,000 photographs of a Flickr token file, CAPTIONS, and of one caption of
+each (once: kept in FOLDER); they are repeated with noise until there are N. A record's words are a caption too. The
+questions are other captions of the same photographs, and the time is all that `seesay search` takes once it runs: the
+question's vector, the rankings, the reasons, and where the best are read again, decoding and encoding 16 photographs.
+A run that was stopped goes on: a library that is whole is not filled again, and an index that is there not made again.
 """
 
 from __future__ import annotations
@@ -18,41 +18,54 @@ import random
 import resource
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+import seesay
 from seesay.data import read_flickr
-from seesay.describe import Seen
-from seesay.images import ImageLike
+from seesay.describe import Describer
+from seesay.errors import ImageError
 from seesay.library import Library, Query, Searcher
 from seesay.library.approximate import FROM
 from seesay.library.database import KINDS
 from seesay.library.vectors import Vectors as Matrix
-from seesay.records import Embedding
+from seesay.records import Match
 
-DIMENSION = 256
+PHOTOS = 2000
 QUESTIONS = 40
+BATCH = 5000
+NOISE = 0.02
+"""Standard deviation of each component."""
+BEGIN, END = "<!-- library: figures, written by bench/library.py -->", "<!-- library: end -->"
 
 
-class Vectors:
-    """What the search asks of a model, answered at once: the time is the library's own."""
+@dataclass(frozen=True)
+class Source:
+    """What the records are made of: photograph, caption and their vectors in one row, and other captions to ask."""
 
-    name = "bench"
-    capabilities = frozenset({"embed"})
+    files: Sequence[Path]
+    captions: Sequence[str]
+    asked: Sequence[str]
+    pictures: np.ndarray
+    """(photographs, dimension)"""
+    texts: np.ndarray
 
-    def __init__(self, pictures: np.ndarray) -> None:
-        self._pictures = pictures
 
-    def embed_text(self, text: str) -> Embedding:
-        drawn = np.random.default_rng(list(text.encode()))
-        near = self._pictures[drawn.integers(len(self._pictures))] + drawn.normal(0, 0.03, DIMENSION)
-        return Embedding(unit(near[None].astype(np.float32))[0], self.name)
+class Standing:
+    """The model, for which each of many records' files, which are not there, is the photograph it was made of."""
 
-    def embed_image(self, image: ImageLike | Seen) -> Embedding:
-        raise NotImplementedError("no picture is asked for here")
+    def __init__(self, model: Describer, files: Sequence[Path]) -> None:
+        self.name, self.capabilities, self.embed_text = model.name, model.capabilities, model.embed_text
+        self._model, self._files = model, files
+
+    def matches(self, images: Sequence[Path], texts: Sequence[Sequence[str]]) -> list[list[Match] | ImageError]:
+        return self._model.matches([self._files[int(path.stem[4:]) % len(self._files)] for path in images], texts)
 
 
 def main() -> None:
@@ -60,126 +73,146 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("captions", type=Path)
     parser.add_argument("--records", type=int, default=100_000)
-    parser.add_argument("--library", type=Path, default=Path("bench-library.db"))
+    parser.add_argument("--folder", type=Path, default=Path("bench-library"))
+    parser.add_argument("--page", type=Path, default=None, help="where the figures are written between their marks")
     arguments = parser.parse_args()
 
-    kept = arguments.library.with_suffix(".npy")
-    if not kept.exists():
-        np.save(kept, encode(arguments.photos))
-    pictures = np.load(kept)
-    texts = [text for example in read_flickr(arguments.captions) for text in example.captions]
-    model = Vectors(pictures)
-    if not arguments.library.exists():
-        fill(arguments.library, model, pictures, texts, arguments.records)
-
-    with Library(arguments.library) as library:
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    model = seesay.load()
+    source = source_of(model, arguments.photos, arguments.captions, arguments.folder / "vectors.npz")
+    place = arguments.folder / f"{arguments.records}.db"
+    seconds = timed(lambda: fill(place, model, source, arguments.records))
+    print(f"filled in {seconds:.0f} s", flush=True)
+    with Library(place) as library:
         space = library.space_of(model.name, model.embed_text("a photograph").vector)
         seconds = timed(lambda: library.database.settle(space))
-        print(f"indexes of neighbours, where there are {FROM:,} vectors: {seconds:.0f} s")
-    before = peak()
-    with Library(arguments.library) as library:
-        searcher = Searcher(library, model)  # type: ignore[arg-type]  # the part of a model that is asked
-        chosen = random.Random(0).sample(texts, QUESTIONS)
-        first = timed(lambda: searcher.search(Query(text=chosen[0], rerank=0)))
-        print(f"{arguments.records:,} records of {len(pictures):,} photographs, load {os.getloadavg()[0]:.1f}")
-        print(f"first question, which maps and rounds the vectors: {first * 1000:.0f} ms")
-        for name, questions in questions_of(chosen).items():
-            processor = time.process_time()
-            seconds = [timed(lambda one=one: searcher.search(one)) for one in questions]
-            processor = (time.process_time() - processor) / len(questions)
-            median, worst = statistics.median(seconds), sorted(seconds)[int(len(seconds) * 0.95)]
-            print(
-                f"{name}: median {median * 1000:.1f} ms, 95 % within {worst * 1000:.1f} ms; "
-                f"of this process's CPU {processor * 1000:.1f} ms"
-            )
-        print(f"peak memory {peak():.0f} MB ({before:.0f} MB before the library was opened)")
-        recall(library, space, model)
+        print(f"indexes of neighbours, where there are {FROM:,} vectors: {seconds:.0f} s", flush=True)
+        said = []
+        figures = measured(library, Standing(model, source.files), source, arguments.records)
+        for line in chain(figures, recall(library, space, model, source)):
+            print(line, flush=True)
+            said.append(line)
+    if arguments.page:
+        told = "\n".join(said)
+        before, rest = arguments.page.read_text(encoding="utf-8").split(BEGIN)
+        arguments.page.write_text(f"{before}{BEGIN}\n\n{told}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+def measured(library: Library, model: Standing, source: Source, records: int) -> Iterator[str]:
+    """The table: milliseconds of each kind of question, and memory."""
+    before = held()
+    searcher = Searcher(library, model)  # type: ignore[arg-type]  # the part of a model that is asked
+    chosen = random.Random(0).sample(list(source.asked), QUESTIONS)
+    first = timed(lambda: searcher.search(Query(text=chosen[0], rerank=0)))
+    yield f"{records:,} records, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}:\n"
+    yield "| a question, warm | median | 95 % within | this process's CPU |"
+    yield "|---|---|---|---|"
+    for name, questions in questions_of(chosen).items():
+        processor = time.process_time()
+        seconds = [timed(lambda one=one: searcher.search(one)) for one in questions]
+        processor = (time.process_time() - processor) / len(questions)
+        median, worst = statistics.median(seconds), sorted(seconds)[int(len(seconds) * 0.95)]
+        yield f"| {name} | {median * 1000:.0f} ms | {worst * 1000:.0f} ms | {processor * 1000:.0f} ms |"
+    yield ""
+    yield f"The first question of a process takes {first:.1f} s; memory at most {held() - before:.0f} MB, model aside."
 
 
 def questions_of(chosen: Sequence[str]) -> dict[str, list[Query]]:
-    from datetime import datetime
-
     words = [" ".join(text.split()[:4]) for text in chosen]
     return {
-        "whole captions": [Query(text=text, rerank=0) for text in chosen],
-        "four words": [Query(text=text, rerank=0) for text in words],
         "two common words": [Query(text=text, rerank=0) for text in ["dog man", "man woman", "girl water"] * 10],
+        "four words": [Query(text=text, rerank=0) for text in words],
         "four words, of one year": [Query(text=text, rerank=0, after=datetime(2020, 1, 1)) for text in words],
+        "a whole caption": [Query(text=text, rerank=0) for text in chosen],
+        "a whole caption, the best 16 read again": [Query(text=text) for text in chosen],
     }
 
 
-def recall(library: Library, space: int, model: Vectors) -> None:
-    """Of the ten nearest by exact search, how many the search through the index finds, over 200 questions."""
+def recall(library: Library, space: int, model: Describer, source: Source) -> Iterator[str]:
+    """Of the ten nearest by exact search, how many the search through the index finds, over 100 questions."""
     items = np.array([item for [item] in library.rows("SELECT id FROM items ORDER BY id")], np.int64)
+    asked = [one.vector for one in model.embed_texts(list(source.asked[:100]))]
     for kind in KINDS:
         near = library.database.vectors(space, kind)
         if not isinstance(near, Matrix) or near.index is None:
             continue
         exact = replace(near, index=None)
-        found = looked = 0
-        for number in range(200):
-            vector = model.embed_text(f"question {number}").vector
-            both = [{item for item, _ in one.nearest(vector, 200, items)[:10]} for one in (near, exact)]
-            found, looked = found + len(both[0] & both[1]), looked + len(both[1])
-        print(f"recall@10 of the {kind} vectors' index against exact search: {found / looked:.4f}")
+        both = [
+            [{item for item, _ in one.nearest(vector, 200, items)[:10]} for one in (near, exact)] for vector in asked
+        ]
+        found, looked = sum(len(one & other) for one, other in both), sum(len(other) for _, other in both)
+        yield f"Recall@10 of the index of {kind} vectors against exact search: {found / looked:.4f}."
 
 
-def timed(ask: object) -> float:
-    start = time.perf_counter()
-    ask()  # type: ignore[operator]
-    return time.perf_counter() - start
+# ----------------------------------------------------------------------------------------------------- what is searched
 
 
-def encode(folder: Path) -> np.ndarray:
-    """(photographs, 256): projected means of the built-in model's features."""
-    import seesay
-
-    model = seesay.load()
-    files = sorted(folder.rglob("*.jpg"))
-    means = np.stack([model.see(path).encoded.features[0].mean(0) for path in files])
-    means -= means.mean(0)
-    projection = np.random.default_rng(0).normal(size=(means.shape[1], DIMENSION))
-    return unit((means @ projection).astype(np.float32))
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+def source_of(model: Describer, photos: Path, captions: Path, kept: Path) -> Source:
+    examples = [one for one in read_flickr(captions, photos) if len(one.captions) > 1][:PHOTOS]
+    files = [Path(str(one.image)) for one in examples]
+    texts, asked = [one.captions[0] for one in examples], [one.captions[1] for one in examples]
+    if not kept.exists():
+        pictures = [one for at in range(0, len(files), 8) for one in model.embed_images(files[at : at + 8])]
+        assert not any(isinstance(one, ImageError) for one in pictures)
+        vectors = {"pictures": pictures, "texts": model.embed_texts(texts)}
+        np.savez(kept, **{name: np.stack([one.vector for one in found]) for name, found in vectors.items()})
+    vectors = np.load(kept)
+    return Source(files, texts, asked, vectors["pictures"], vectors["texts"])
 
 
-def fill(path: Path, model: Vectors, pictures: np.ndarray, texts: Sequence[str], records: int) -> None:
+def fill(path: Path, model: Describer, source: Source, records: int) -> None:
+    """The records that are not there yet."""
     drawn = np.random.default_rng(0)
     with Library(path) as library:
         space = library.space_of(model.name, model.embed_text("a photograph").vector)
-        for start in range(0, records, 5000):
-            rows = range(start, min(start + 5000, records))
-            noise = drawn.normal(0, 0.02, (2, len(rows), DIMENSION))
-            near = [unit(pictures[np.array(rows) % len(pictures)] + part).astype("<f2") for part in noise]
+        [[there]] = library.rows("SELECT count(*) FROM items")
+        for start in range(there, records, BATCH):
+            rows = range(start, min(start + BATCH, records))
+            said = drawn.integers(len(source.captions), size=len(rows))
+            vectors = {
+                "image": noisy(source.pictures[np.array(rows) % len(source.pictures)], drawn),
+                "caption": noisy(source.texts[said], drawn),
+            }
             with library.writing() as run:
-                for at, row in enumerate(rows):
-                    text = texts[int(drawn.integers(len(texts)))]
-                    run.execute(
-                        "INSERT INTO contents (id, digest, kind, looked, taken, captioned_by, space) "
-                        "VALUES (?, ?, 'photo', 1, ?, 'bench', ?)",
-                        [row + 1, str(row), f"{2000 + row % 21}-05-17T12:00:00", space],
-                    )
-                    run.execute(
-                        "INSERT INTO files (path, content, size, modified) VALUES (?, ?, 1, 1)",
-                        [f"/photos/IMG_{row}.jpg".encode(), row + 1],
-                    )
-                    run.execute("INSERT INTO items (id, content, caption) VALUES (?, ?, ?)", [row + 1, row + 1, text])
-                    run.execute(
-                        "INSERT INTO words (rowid, caption, text, keywords, description, name) "
-                        "VALUES (?, ?, '', '', '', ?)",
-                        [row + 1, text, f"IMG_{row}"],
-                    )
-                    for kind, vectors in zip(("image", "caption"), near, strict=True):
-                        run.execute(
-                            "INSERT INTO vectors (item, space, kind, vector) VALUES (?, ?, ?, ?)",
-                            [row + 1, space, kind, vectors[at].tobytes()],
-                        )
+                add(run, rows, [source.captions[at] for at in said], vectors, space)
 
 
-def peak() -> float:
+def add(run: Any, rows: range, captions: Sequence[str], vectors: dict[str, np.ndarray], space: int) -> None:
+    run.executemany(
+        "INSERT INTO contents (id, digest, kind, looked, taken, captioned_by, space) "
+        "VALUES (?, ?, 'photo', 1, ?, 'bench', ?)",
+        [(row + 1, str(row), f"{2000 + row % 21}-05-17T12:00:00", space) for row in rows],
+    )
+    run.executemany(
+        "INSERT INTO files (path, content, size, modified) VALUES (?, ?, 1, 1)",
+        [(f"/photos/IMG_{row}.jpg".encode(), row + 1) for row in rows],
+    )
+    told = [(row + 1, row + 1, caption) for row, caption in zip(rows, captions, strict=True)]
+    run.executemany("INSERT INTO items (id, content, caption) VALUES (?, ?, ?)", told)
+    run.executemany(
+        "INSERT INTO words (rowid, caption, text, keywords, description, name) VALUES (?, ?, '', '', '', ?)",
+        [(row + 1, caption, f"IMG_{row}") for row, caption in zip(rows, captions, strict=True)],
+    )
+    for kind, of_kind in vectors.items():
+        run.executemany(
+            "INSERT INTO vectors (item, space, kind, vector) VALUES (?, ?, ?, ?)",
+            [(row + 1, space, kind, one.tobytes()) for row, one in zip(rows, of_kind, strict=True)],
+        )
+
+
+def noisy(vectors: np.ndarray, drawn: np.random.Generator) -> np.ndarray:
+    """Of unit length, with noise, as float16."""
+    moved = vectors + np.float32(NOISE) * drawn.standard_normal(vectors.shape, np.float32)
+    return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), "<f2")
+
+
+def timed(ask: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    ask()
+    return time.perf_counter() - start
+
+
+def held() -> float:
     """MB that this process has held at most."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
