@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -18,7 +16,6 @@ from tiny_training import RECIPE, pictures
 import seesay
 from seesay.blip.checkpoint import read_checkpoint
 from seesay.errors import UsageError
-from seesay.training.hard_negatives import LEARNING
 from seesay.training.loop import Status
 from seesay.training.run import run
 
@@ -64,7 +61,6 @@ def test_stages_leave_logs_and_scores(output: Path, seen: list[Status]) -> None:
         *(("language", step) for step in range(1, 7)),
         *(("joint", step) for step in range(1, 9)),
         *(("self_critical", step) for step in range(1, 3)),
-        *(("matching", step) for step in range(1, 6)),
     ]
     lines = [json.loads(line) for line in (output / "language" / "log.jsonl").read_text().splitlines()]
     assert {name for line in lines for name in line} >= {"photos", "objects", "texts", "cider", "naming"}
@@ -74,32 +70,6 @@ def test_stages_leave_logs_and_scores(output: Path, seen: list[Status]) -> None:
     assert {name for line in joint for name in line} >= {"itc", "itm", "lm", "objects", "texts", "answers", "overall"}
     scores = json.loads((output / "scores.json").read_text())
     assert set(scores) == {"cider", "bleu4", "naming", "image_to_text_1", "text_to_image_1"}
-
-
-def test_matching_changes_what_no_caption_uses(output: Path) -> None:
-    before = torch.load(output / "self_critical" / "weights.pt", weights_only=True)
-    after = torch.load(output / "matching" / "weights.pt", weights_only=True)
-    assert set(after) == {name for name in before if re.match(LEARNING, name)}
-    assert not any(name.startswith(("text_decoder", "vision")) or "crossattention" in name for name in after)
-    assert any((after[name] != before[name]).any() for name in after)
-    lines = [json.loads(line) for line in (output / "matching" / "log.jsonl").read_text().splitlines()]
-    assert {name for line in lines for name in line} >= {"itm", "itm accuracy", "drift", "answers", "recall"}
-    assert max(line["drift"] for line in lines if "drift" in line) < 0.1
-
-
-def test_matching_goes_on_where_it_was_stopped(output: Path, data_folder: Path, tmp_path: Path) -> None:
-    again = tmp_path / "again"
-    shutil.copytree(output, again, ignore=shutil.ignore_patterns("matching", "model", "scores.json"))
-
-    def stop(status: Status) -> None:
-        if (status.stage, status.step) == ("matching", 3):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(RECIPE, data_folder, again, stop)
-    run(RECIPE, data_folder, again)
-    whole, resumed = (torch.load(folder / "matching" / "weights.pt", weights_only=True) for folder in (output, again))
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_what_is_done_is_not_done_again(output: Path, data_folder: Path, seen: list[Status]) -> None:

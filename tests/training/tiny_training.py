@@ -18,7 +18,6 @@ from seesay.training.recipe import (
     DataRecipe,
     JointStage,
     LanguageStage,
-    MatchingStage,
     Mixture,
     ModelRecipe,
     Optimisation,
@@ -178,19 +177,6 @@ def write_data(root: Path) -> None:
 
 
 PLAN = Optimisation(steps=6, learning_rate=5e-4, warm_up=2, averaging=0.5, validate_every=3, save_every=3, log_every=1)
-JOINT = JointStage(
-    optimisation=replace(PLAN, steps=8, validate_every=8),
-    images=2,
-    captions=2,
-    objects_share=0.2,
-    texts_share=0.2,
-    questions_share=0.3,
-    captions_per_object=2,
-    texts=4,
-    questions=2,
-    queue=8,
-    ramp=2,
-)
 RECIPE = Recipe(  # both towers as they are, with two layers of text and one over the map
     name="tiny",
     seed=3,  # with which each stage has steps on all its sources
@@ -205,7 +191,19 @@ RECIPE = Recipe(  # both towers as they are, with two layers of text and one ove
         captions_per_object=2,
         texts=4,
     ),
-    joint=JOINT,
+    joint=JointStage(
+        optimisation=replace(PLAN, steps=8, validate_every=8),
+        images=2,
+        captions=2,
+        objects_share=0.2,
+        texts_share=0.2,
+        questions_share=0.3,
+        captions_per_object=2,
+        texts=4,
+        questions=2,
+        queue=8,
+        ramp=2,
+    ),
     self_critical=SelfCriticalStage(
         optimisation=replace(PLAN, steps=2, learning_rate=1e-5, decay="linear", averaging=0.9),
         images=4,
@@ -213,5 +211,4 @@ RECIPE = Recipe(  # both towers as they are, with two layers of text and one ove
         longest=8,
         beside_share=0.5,
     ),
-    matching=MatchingStage(optimisation=replace(PLAN, steps=5), images=2, questions_share=0.3, reach=4),
 )

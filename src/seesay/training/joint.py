@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -11,12 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from seesay.blip.model import Blip
-from seesay.training.asking import Questions
+from seesay.training.answering import answer_loss
 from seesay.training.batches import Captions, Drawn, Part, Photos, draw_captions
 from seesay.training.loop import Step
 from seesay.training.objectives import photo_loss, text_loss
+from seesay.training.prepare import Asked
 from seesay.training.pretraining import PairObjective, Pairs
 from seesay.training.recipe import JointStage
+
+TERSE = 0.2
+"""Share of the questions that are asked without their question mark, as people do."""
 
 
 class Source(Enum):
@@ -37,7 +41,7 @@ class Sources:
     texts: Captions
     asked: Photos
     """Photographs with questions; those that only have people's come several times."""
-    questions: Questions
+    questions: Mapping[str, Sequence[Asked]]
 
 
 class Joint:
@@ -49,11 +53,12 @@ class Joint:
         stage: JointStage,
         sources: Sources,
         objective: PairObjective,
+        question_mark: int,
         seed: int,
         part: Part,
     ) -> None:
         self.model, self.stage, self.sources, self.objective = model, stage, sources, objective
-        self.seed, self.part = seed, part
+        self.question_mark, self.seed, self.part = question_mark, seed, part
 
     def plan(self, steps: int) -> NDArray[np.int64]:
         """(steps,) the `Source` of each of the first steps."""
@@ -79,7 +84,7 @@ class Joint:
                 yield self._pairs(next(pairs), number)
                 number += 1
             elif source is Source.QUESTIONS:
-                yield self.sources.questions.step(self.model, next(asked), stage.questions, stage.smoothing)
+                yield self._questions(next(asked))
             elif source is Source.OBJECTS:
                 shown = next(objects)
                 loss = photo_loss(self.model, shown, stage.smoothing, stage.hide)
@@ -95,3 +100,22 @@ class Joint:
         ids = torch.tensor([photos.rows[name] for name in drawn.names[drawn.mine]])
         chosen = [caption for own in captions[drawn.mine] for caption in own]
         return self.objective(Pairs(drawn.maps, ids, chosen, stage.matched), number)
+
+    def _questions(self, drawn: Drawn) -> Step:
+        drawn_for = [self._draw(drawn.rng, self.sources.questions[name]) for name in drawn.names]
+        mine = drawn_for[drawn.mine]
+        flat = [(image, *question) for image, own in enumerate(mine) for question in own]
+        features = self.model.encode_map(drawn.maps)
+        images, questions, answers = zip(*flat, strict=True)
+        loss = answer_loss(self.model, features, questions, images, answers, self.stage.smoothing)
+        return Step(loss * len(flat) / sum(map(len, drawn_for)), {"answers": loss.item()})
+
+    def _draw(self, rng: np.random.Generator, questions: Sequence[Asked]) -> list[Asked]:
+        """Some of a photograph's questions, each once."""
+        chosen = rng.permutation(len(questions))[: self.stage.questions]
+        found = []
+        for i in chosen:
+            ids, answers = questions[int(i)]
+            terse = ids[-1] == self.question_mark and rng.random() < TERSE
+            found.append((ids[:-1] if terse else ids, answers))
+        return found

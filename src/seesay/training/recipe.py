@@ -212,31 +212,6 @@ class SelfCriticalStage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MatchingStage:
-    """Matching alone, against what contrast confuses (`hard_negatives`)."""
-
-    optimisation: Optimisation
-    images: int = 48
-    """Photographs in a batch ..."""
-    captions: int = 2
-    """... and captions of each, each read with its photograph, with another one, and beside another caption."""
-    reach: int = 100
-    """Wrong photographs and captions are drawn from so many nearest."""
-    hold: float = 10.0
-    """Weight of one minus the cosine between a caption's contrastive vector and what it was."""
-    questions_share: float = 0.2
-    """Part of the steps with questions instead ..."""
-    questions: int = 3
-    """... of which so many are asked of a photograph."""
-    smoothing: float = 0.1
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        positive(self, "images", "captions", "reach", "questions")
-        share(self, "questions_share", "smoothing", "dropout")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """A whole run."""
 
@@ -247,7 +222,6 @@ class Recipe:
     language: LanguageStage
     joint: JointStage
     self_critical: SelfCriticalStage
-    matching: MatchingStage
     data: DataRecipe = field(default_factory=DataRecipe)
     model: ModelRecipe = field(default_factory=ModelRecipe)
     seed: int = 0

@@ -14,13 +14,11 @@ import torch
 from seesay.blip.checkpoint import read_checkpoint, write_checkpoint
 from seesay.blip.model import from_checkpoint, to_arrays
 from seesay.evaluation import tokenize
-from seesay.training.asking import Questions
 from seesay.training.batches import Captions, Photos
 from seesay.training.calibrate import calibrate
 from seesay.training.captioner import captioner
 from seesay.training.concepts import Concepts, read_concepts
 from seesay.training.dropout import lock_dropout, set_dropout
-from seesay.training.hard_negatives import LEARNING, HardNegatives
 from seesay.training.joint import Joint, Sources
 from seesay.training.loop import Beside, Setting, Status, Validate, fit
 from seesay.training.objectives import language_steps
@@ -30,7 +28,7 @@ from seesay.training.processes import joined
 from seesay.training.recipe import JointStage, Optimisation, Recipe
 from seesay.training.self_critical import CiderReward, self_critical_steps
 from seesay.training.start import new_model
-from seesay.training.validate import Scores, recalled, reranked, validate
+from seesay.training.validate import Scores, recalled, validate
 
 RESTING = r"text_encoder\..*\.attention\.|vision_proj|text_proj|itm_head|.*\.embeddings\.adapted\."
 """What language modelling has no use for, and the image network's end."""
@@ -57,7 +55,6 @@ def run(recipe: Recipe, data: Path, output: Path, show: Callable[[Status], None]
         stages.language()
         stages.joint()
         stages.self_critical()
-        stages.matching()
         stages.export()
     return output / "model"
 
@@ -83,15 +80,14 @@ class _Stages:
 
     def _sources(self) -> Sources:
         questions, roles = self.prepared.questions, self.prepared.roles
-        [mark] = self.prepared.tokenizer.encode("?")
         known = {name: [[0]] for name in questions if name in roles}  # asked, not captioned
         asked = Photos(self.prepared.names, known, self.prepared.folder, self.recipe.seed + 2)
         asked.names += [name for name in asked.names if roles[name] == "asked"] * (PEOPLES_QUESTIONS - 1)
-        return Sources(self.photos, self.objects, self.texts, asked, Questions(questions, mark))
+        return Sources(self.photos, self.objects, self.texts, asked, questions)
 
     def _joint(self, stage: JointStage, seed: int) -> Joint:
         """What the model learns from besides the reward, with slow towers as it is now."""
-        processes = self.setting.processes
+        processes, tokenizer = self.setting.processes, self.prepared.tokenizer
         self._wake(True)
         objective = PairObjective(
             self.model,
@@ -107,7 +103,8 @@ class _Stages:
             matching_weight=stage.matching_weight,
         )
         objective.contrast.temperature.data.fill_(self.temperature)
-        return Joint(self.model, stage, self._sources(), objective, seed, processes.part)
+        [mark] = tokenizer.encode("?")
+        return Joint(self.model, stage, self._sources(), objective, mark, seed, processes.part)
 
     def language(self) -> None:
         """Language modelling on captioned and labelled photographs and on captions alone; what it has no use for
@@ -148,21 +145,6 @@ class _Stages:
         beside = Beside(contrast, joint.objective.follow)
         fit(self.setting, "self_critical", self.model, plan, steps, self._validation(plan), beside=beside)
         self.temperature = contrast.temperature.item()
-
-    def matching(self) -> None:
-        """Matching against what contrast confuses; nothing else changes, but that questions are answered meanwhile."""
-        stage, plan = self.recipe.matching, self.recipe.matching.optimisation
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(bool(re.match(LEARNING, name)))
-        opening, folder = self.prepared.vocabulary.index("[CLS]"), self.setting.output / "matching"
-        hard = HardNegatives(self.model, stage, self.photos, self._sources(), opening, folder, self.setting.processes)
-        set_dropout(self.model, stage.dropout)
-
-        def scores() -> Mapping[str, float]:
-            found = reranked(self.model, self.photos, self.prepared, plan.validate_images)
-            return {**found, "recall": sum(found.values())}
-
-        fit(self.setting, "matching", self.model, plan, hard.steps, scores, "recall")
 
     def export(self) -> None:
         """The checkpoint, its matrices in eight bits, and its scores on every photograph that was held out."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from seesay.blip.model import Blip
 from seesay.evaluation import evaluate_captions, name_in
@@ -16,11 +14,10 @@ from seesay.records import Caption
 from seesay.training.batches import Photos
 from seesay.training.captioner import Captioner
 from seesay.training.contrastive import Towers
-from seesay.training.packing import Texts, beside
+from seesay.training.packing import Texts
 from seesay.training.prepare import Prepared
 
 BATCH = 50
-RERANKED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,53 +53,15 @@ def recalled(model: Blip, photos: Photos, prepared: Prepared, most: int | None =
     tokenizer, towers, text = prepared.tokenizer, Towers(model), model.config.text
     captions = [(i, tokenizer.encode(one)) for i, name in enumerate(names) for one in prepared.references[name]]
     opening = prepared.vocabulary.index("[CLS]")
-    vectors = embedded(model, photos, names)
+    vectors = [towers.image(model.encode_map(photos.maps(names[i : i + BATCH]))) for i in range(0, len(names), BATCH)]
     starts = range(0, len(captions), BATCH)
     texts = [towers.text(Texts.of([ids for _, ids in captions[i : i + BATCH]], opening, text)) for i in starts]
-    scores = (torch.from_numpy(vectors) @ torch.cat(texts).T).double().numpy()
+    scores = (torch.cat(vectors) @ torch.cat(texts).T).double().numpy()
     found = recalls(scores, scores, [owner for owner, _ in captions])
     return {
         "image_to_text_1": round(100 * found.image_to_text[0], 2),
         "text_to_image_1": round(100 * found.text_to_image[0], 2),
     }
-
-
-@torch.no_grad()
-def reranked(model: Blip, photos: Photos, prepared: Prepared, most: int | None = None) -> Mapping[str, float]:
-    """The same percentages where the nearest `RERANKED` are read again: by the log-odds of matching. Of each photograph
-    the first caption is looked for."""
-    names = prepared.having("validation")[:most]
-    tokenizer, text = prepared.tokenizer, model.config.text
-    captions = [tokenizer.encode(prepared.references[name][0]) for name in names]
-    opening, starts = prepared.vocabulary.index("[CLS]"), range(0, len(names), BATCH)
-    towers = Towers(model)
-    texts = torch.cat([towers.text(Texts.of(captions[i : i + BATCH], opening, text)) for i in starts]).numpy()
-    similarity = embedded(model, photos, names) @ texts.T
-    candidates = np.full(similarity.shape, False)
-    for axis in (0, 1):
-        nearest = np.argsort(-similarity, axis=axis, kind="stable").take(range(min(RERANKED, len(names))), axis=axis)
-        np.put_along_axis(candidates, nearest, True, axis=axis)
-    odds = np.full(similarity.shape, -np.inf)
-    for start in starts:
-        rows, columns = np.nonzero(candidates[start : start + BATCH])
-        context = model.text_encoder.context(model.encode_map(photos.maps(names[start : start + BATCH])))
-        read = Texts.of([captions[column] for column in columns], text.enc_token_id, text, rows.tolist())
-        inputs = {"context": beside(context, read.groups), "positions": read.positions}
-        logits = model.itm_head(read.firsts(model.text_encoder(read.ids, read.seen, causal=False, **inputs)))
-        odds[rows + start, columns] = (logits[:, 1] - logits[:, 0]).double().numpy()
-    own = np.arange(len(names))
-    return {
-        "image_to_text_1": round(100 * float((odds.argmax(axis=1) == own).mean()), 2),
-        "text_to_image_1": round(100 * float((odds.argmax(axis=0) == own).mean()), 2),
-    }
-
-
-@torch.no_grad()
-def embedded(model: Blip, photos: Photos, names: Sequence[str]) -> NDArray[np.float32]:
-    """(N, E) the contrastive vectors of photographs as they are, of unit length."""
-    towers = Towers(model)
-    starts = range(0, len(names), BATCH)
-    return torch.cat([towers.image(model.encode_map(photos.maps(names[i : i + BATCH]))) for i in starts]).numpy()
 
 
 def describe_all(captioner: Captioner, names: Sequence[str]) -> Mapping[str, str]:
