@@ -194,6 +194,32 @@ def test_chair(evaluate: Evaluate, references: Path, results: Path, tmp_path: Pa
     assert read_lines(details)[0]["hallucinated"] == ["bus"]
 
 
+def test_an_image_without_objects_has_none_where_others_have_some(
+    evaluate: Evaluate, references: Path, results: Path
+) -> None:
+    """As one in a hundred of COCO's: whatever is named there is hallucinated, unless people named it."""
+    document = json.loads(references.read_text(encoding="utf-8"))
+    document["images"][0]["objects"] = []
+    references.write_text(json.dumps(document), encoding="utf-8")
+    lines(results, [{"file_name": "0-red.png", "caption": "a cat on a bus"}])
+    report = evaluate("chair", "--references", references, "--results", results)
+    assert column(report, "metric", "score") == {"CHAIRs": 100, "CHAIRi": 50, "coverage": 0}
+    for image in document["images"]:
+        image["objects"] = []
+    references.write_text(json.dumps(document), encoding="utf-8")
+    refused = evaluate("chair", "--references", references, "--results", results, fails=True)
+    assert "objects of 1 images are not known" in refused.stderr
+
+
+def test_a_list_of_names_is_a_split_and_part_of_the_report(evaluate: Evaluate, tmp_path: Path, results: Path) -> None:
+    captions, names = tmp_path / "captions.txt", tmp_path / "mine.txt"
+    token = [f"{name}#{i}\t{text}\n" for name, texts in CAPTIONS.items() for i, text in enumerate(texts)]
+    captions.write_text("".join(token), encoding="utf-8")
+    names.write_text("".join(f"{name}\n" for name in NAMES), encoding="utf-8")
+    report = evaluate("captions", "--references", captions, "--split", names, "--results", results)
+    assert report["data"][str(names)] == hashlib.sha256(names.read_bytes()).hexdigest()
+
+
 def test_judgements(evaluate: Evaluate, photos: Path, matcher: Path, tmp_path: Path) -> None:
     captions, ratings = tmp_path / "captions.txt", tmp_path / "ExpertAnnotations.txt"
     token = [f"{name}#{i}\t{text}\n" for name, texts in CAPTIONS.items() for i, text in enumerate(texts)]

@@ -94,7 +94,7 @@ def _facts(job: Job) -> dict[str, str]:
     return {
         "input": job.source,
         "output": job.output,
-        "captioner": f"{job.captioner}, {job.options.captions} captions a picture, nucleus sampling at "
+        "captioner": f"{job.captioner}, captions for each picture: {job.options.captions}, nucleus sampling at "
         f"{job.options.top_p:g}, seed {job.options.seed}"
         if job.options.captions
         else "none",

@@ -71,7 +71,7 @@ def captions(**given: Any) -> None:
     truth = [one for one in read(given["references"], given["images"], given["split"]) if one.captions]
     truth = truth[: given["limit"]]
     models: list[Mapping[str, object]] = []
-    data = digests(given["references"], given["results"])
+    data = digests(given["references"], given["split"], given["results"])
     if given["results"]:
         written = read_captions(given["results"], truth)
     else:
@@ -157,7 +157,7 @@ def compare(**given: Any) -> None:
         {"file_name": name, "first": one.cider, "second": second.images[name].cider}
         for name, one in first.images.items()
     ]
-    data = digests(given["references"], given["first"], given["second"])
+    data = digests(given["references"], given["split"], given["first"], given["second"])
     finish("compare", rows, given, data=data, details=details)
 
 
@@ -205,7 +205,7 @@ def reference_free(**given: Any) -> None:
         rows.append(_free(clip.name, [], beside))
         for detail, similarity in zip(details, beside, strict=True):
             detail[f"clipscore of {clip.name}"] = clip_score(similarity)
-    data = digests(given["results"]) | digest_of_files(pictures, given["images"])
+    data = digests(given["split"], given["results"]) | digest_of_files(pictures, given["images"])
     finish("reference-free", rows, given, models=models, data=data, details=details)
 
 
@@ -256,7 +256,7 @@ def chair(**given: Any) -> None:
     annotated = {
         one.name: one.labels if numbered is None else numbered.get(one.image_id or -1, set())
         for one in truth
-        if numbered is not None or one.labels
+        if numbered is not None or any(other.labels for other in truth)  # then who has none shows none
     }
     known = library.read_synonyms(given["synonyms"]) if given["synonyms"] else library.COCO_OBJECTS
     scores = library.chair(written, annotated, {one.name: one.captions for one in truth}, known)
@@ -267,7 +267,7 @@ def chair(**given: Any) -> None:
     ]
     wrong = scores.hallucinated.items()
     details = [{"file_name": name, "caption": written[name], "hallucinated": words} for name, words in wrong]
-    data = digests(given["references"], given["results"], given["objects"], given["synonyms"])
+    data = digests(given["references"], given["split"], given["results"], given["objects"], given["synonyms"])
     finish("chair", rows, given, data=data, details=details)
 
 

@@ -68,7 +68,7 @@ def retrieval(**given: Any) -> None:
             found, _ = retrieve(clip, pictures, texts, watch)
         rows.append(_recalls(clip.name, found))
         models.append(about(clip))
-    data = digests(given["data"]) | digest_of(pairs, given["images"])
+    data = digests(given["data"], given["split"]) | digest_of(pairs, given["images"])
     details = [{"name": one.name, "captions": beside} for one, beside in zip(pairs, texts, strict=True)]
     finish("retrieval", rows, given, models=models, data=data, details=details)
 
@@ -116,5 +116,5 @@ def zero_shot(**given: Any) -> None:
         models.append(about(model))
         for detail, best in zip(details, similarities.argmax(axis=1).tolist(), strict=True):
             detail[model.name] = classes[best]
-    data = digests(given["data"]) | digest_of(labelled, given["images"])
+    data = digests(given["data"], given["split"]) | digest_of(labelled, given["images"])
     finish("zero-shot", rows, given, models=models, data=data, details=details)
