@@ -1,7 +1,7 @@
 """How many captions a second `seesay serve` gives to 1, 8 and 32 clients, and how long they wait: side by side with
 the same model called one at a time, and with a plain FastAPI server over transformers. And 10,000 requests, counted.
 
-    python bench/server.py [--size small|base] [--seconds 20] [--clients 1 8 32] [--requests 10000]
+    python bench/server.py [--size small|base] [--seconds 20] [--clients 1 8 32] [--requests 10000] [--page FILE]
 
 Weights are random (`random_blip` of bench/blip_base.py, at the size that is asked for): time does not depend on them.
 Every picture is another one, so that nothing is remembered. Contenders take turns, a round for each number of clients,
@@ -40,6 +40,7 @@ SIZES = {
 }
 SIDE = {"small": 224, "base": 384}
 TOKENS = 12
+BEGIN, END = "<!-- server: table, written by bench/server.py -->", "<!-- server: end -->"
 
 
 def main() -> None:
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/seesay-bench-server"))
+    parser.add_argument("--page", type=Path, default=None, help="where the table is written between its marks")
     parser.add_argument("--plain", type=int, metavar="PORT", help=argparse.SUPPRESS)
     options = parser.parse_args()
     folder = options.folder / options.size
@@ -58,7 +60,14 @@ def main() -> None:
     if not (folder / "config.json").exists():
         make_model(options.size, folder)
     if options.seconds:
-        throughput(folder, options)
+        table = []
+        for line in throughput(folder, options):
+            print(line, flush=True)
+            table.append(line)
+        if options.page:
+            told = "\n".join(table)
+            before, rest = options.page.read_text(encoding="utf-8").split(BEGIN)
+            options.page.write_text(f"{before}{BEGIN}\n\n{told}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
     if options.requests:
         counted(options.requests, options.folder)
 
@@ -139,7 +148,7 @@ def process(*arguments: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
 # ---------------------------------------------------------------------------------------------------------- throughput
 
 
-def throughput(folder: Path, options: argparse.Namespace) -> None:
+def throughput(folder: Path, options: argparse.Namespace) -> Iterator[str]:
     model = seesay.load(folder, precision="fp32")
     serve = ("-m", "seesay", "serve", "--model", str(folder), "--precision", "fp32", "--port", "8611")
     plain = (__file__, "--size", options.size, "--folder", str(options.folder), "--plain", "8612")
@@ -149,11 +158,12 @@ def throughput(folder: Path, options: argparse.Namespace) -> None:
             "FastAPI + transformers": lambda clients: over_http(8612, clients, options.seconds),
             "seesay serve": lambda clients: over_http(8611, clients, options.seconds),
         }
-        print(
-            f"{options.size}, {SIDE[options.size]} px, {TOKENS} tokens, beam 3, fp32, {os.cpu_count()} cores, ", end=""
+        yield (
+            f"A {options.size} BLIP, {SIDE[options.size]} px, {TOKENS} tokens, beam 3, fp32, {os.cpu_count()} "
+            f"processors, {options.seconds:.0f} s each, load {os.getloadavg()[0]:.1f}:\n"
         )
-        print(f"load {os.getloadavg()[0]:.1f}\n\n| clients | contender | captions/s | times plain | p50 s | p99 s |")
-        print("|---|---|---|---|---|---|")
+        yield "| clients | | captions a second | times plain | half within | 99 % within |"
+        yield "|---|---|---|---|---|---|"
         for clients in options.clients:
             found = {name: run(clients) for name, run in contenders.items()}
             assert all(found.values()), "nothing was finished in this time: give more --seconds"
@@ -161,7 +171,7 @@ def throughput(folder: Path, options: argparse.Namespace) -> None:
             for name, times in found.items():
                 ratio = rates[name] / rates["FastAPI + transformers"]
                 half, most = statistics.median(times), sorted(times)[min(len(times) - 1, int(len(times) * 0.99))]
-                print(f"| {clients} | {name} | {rates[name]:.2f} | {ratio:.2f} | {half:.2f} | {most:.2f} |", flush=True)
+                yield f"| {clients} | {name} | {rates[name]:.2f} | {ratio:.2f} | {half:.2f} s | {most:.2f} s |"
 
 
 def in_process(model: seesay.Describer, seconds: float) -> list[float]:
