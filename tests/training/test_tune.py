@@ -158,6 +158,7 @@ def test_retrieval_starts_from_a_captioner(start: Checkpoint, data: Path, tmp_pa
     assert model.capabilities >= {"match", "embed"}
     assert model.checkpoint.config.temperature != start.config.temperature  # learnt, and kept
     assert model.match(data / "images" / "0.png", "a red boat").probability is not None
+    assert "recall_gain" not in log_of(tmp_path / "whole")[-1]  # two images are always found among two
     assert "tensors drawn at random" in (tmp_path / "whole" / "model" / "README.md").read_text(encoding="utf-8")
 
 
@@ -269,8 +270,11 @@ def test_recipes_that_cannot_be_are_refused() -> None:
             replace(TUNING, **changes)  # type: ignore[arg-type]
 
 
-def test_published_recipes_can_be_read() -> None:
+def test_published_recipes_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from seesay.training.tuning import RECIPES, find_recipe, read_any
+
+    (tmp_path / "caption").mkdir()  # a folder that a user called so is no recipe
+    monkeypatch.chdir(tmp_path)
 
     names = [path.stem for folder in RECIPES for path in folder.glob("*.yaml")]
     assert {"caption", "captioning-flickr8k"} <= set(names)

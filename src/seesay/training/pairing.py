@@ -82,13 +82,14 @@ class Pairing:
         vectors, texts = self._image_vectors(places), self._text_vectors(captions)
         scores = (vectors @ texts.T).double().cpu().numpy()
         found = recalls(scores, scores, owners.tolist())
-        chance = sum(min(1.0, rank / len(places)) for rank in RANKS) / len(RANKS)
         figures = {
             "recall": round(100 * found.mean, 2),
             "image_to_text_1": round(100 * found.image_to_text[0], 2),
             "text_to_image_1": round(100 * found.text_to_image[0], 2),
-            "recall_gain": round(found.mean / chance, 3),
         }
+        if len(places) >= max(RANKS):  # of fewer even the best is hardly found more often than by chance
+            chance = sum(rank / len(places) for rank in RANKS) / len(RANKS)
+            figures["recall_gain"] = round(found.mean / chance, 3)
         if len(places) > 1:
             figures["matching"] = round(100 * self._matching(places, captions, owners, scores), 2)
         return figures | (self.captioning.validate(most) if self.captioning else {})

@@ -133,12 +133,12 @@ class Tuning:
 
 
 def find_recipe(name: str) -> Path:
-    """The file of a recipe: one of that path, or one that comes with Seesay. Raises UsageError where there is none."""
-    if (given := Path(name)).suffix in (".yaml", ".yml") or given.exists():
-        return given
+    """The file of a recipe: one that comes with Seesay, or one of that path. Raises UsageError where there is none."""
     known = {path.stem: path for folder in RECIPES for path in sorted(folder.glob("*.yaml"))}
-    if name in known:
+    if name in known:  # whatever is called so where the command is given
         return known[name]
+    if (given := Path(name)).suffix in (".yaml", ".yml") or given.is_file():
+        return given
     close = get_close_matches(name, known, n=1)
     raise UsageError(
         f"No recipe is called {name!r}", f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
