@@ -16,7 +16,7 @@ from tiny_blip import TEXT
 from seesay.blip.checkpoint import Checkpoint
 from seesay.blip.model import Blip
 from seesay.engine.base import Engine, Session
-from seesay.engine.onnx import OnnxEngine, OnnxSession, open_graph
+from seesay.engine.onnx import OnnxEngine, _sums_bytes_exactly, OnnxSession, open_graph
 from seesay.engine.torch import TorchEngine, TorchSession
 from seesay.errors import UsageError
 
@@ -82,6 +82,8 @@ def test_fp32_logits_along_a_search(
 @pytest.mark.parametrize("bits", [8, 7])
 def test_int8_is_near(checkpoint: Checkpoint, cache: Path, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with the seven bits that stand in where this CPU's sums would saturate."""
+    if bits == 8 and not _sums_bytes_exactly(cache):
+        pytest.skip("this processor's sums of bytes saturate")
     monkeypatch.setattr("seesay.engine.onnx._sums_bytes_exactly", lambda cache: bits == 8)
     reference, engine = TorchEngine(checkpoint, "fp32", 1), OnnxEngine(checkpoint, "int8", 1, cache)
     images = pixels(checkpoint, 2)
