@@ -227,6 +227,25 @@ class Blip:
 
         return self._for_each(images, match)
 
+    def likelihoods(
+        self, images: Sequence[ImageLike | Seen], texts: Sequence[Sequence[str]]
+    ) -> list[list[float] | ImageError]:
+        """How likely the captioner would say each text of its picture: log-probabilities in nats, over all its tokens.
+
+        One batch, as for `matches`. A long or rare text is less likely of any picture: compare pictures for one text,
+        or take out what the text has of others (VisualGPTScore, arXiv 2306.01879).
+        """
+        self.need("caption")
+        check_pairs(images, texts, "lists of texts")
+        read = [[self._reader.read(text) for text in beside] for beside in texts]
+
+        def tell(seen: Sequence[Seen], rows: Sequence[int]) -> list[list[float]]:
+            features = [one.encoded.features for one in seen]
+            found = matching.likelihoods(self.engine, self._reader, features, [read[row] for row in rows])
+            return [one.tolist() for one in found]
+
+        return self._for_each(images, tell)
+
     def embed_image(self, image: ImageLike | Seen) -> Embedding:
         """The picture as a vector, comparable with those of texts. Raises ImageError."""
         return only(self.embed_images([image]))

@@ -60,6 +60,10 @@ class TextReader:
         """Ids and mask, (texts, tokens) both, for the encoder that looks at a picture meanwhile."""
         return self._rows(texts, self._config.enc_token_id)
 
+    def as_captions(self, texts: Sequence[Text]) -> tuple[Ints, Ints]:
+        """Ids and mask, (texts, tokens) both, as the decoder writes them."""
+        return self._rows(texts, self._config.bos_token_id)
+
     def _rows(self, texts: Sequence[Text], opening: int) -> tuple[Ints, Ints]:
         ids = np.full((len(texts), 2 + max(len(text.ids) for text in texts)), self._config.pad_token_id)
         mask = np.zeros_like(ids)

@@ -44,6 +44,22 @@ def test_matching_and_embedding(task: str, cache: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(onnx.embed_text(IDS, MASK), axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("task", ["caption", "pretrain", "full"])
+def test_likelihoods_are_those_of_a_search_that_says_the_text(task: Task, cache: Path) -> None:
+    checkpoint = random_checkpoint(PLAIN, task, seed=4)
+    torch, onnx = TorchEngine(checkpoint, "fp32", 1), OnnxEngine(checkpoint, "fp32", 1, cache)
+    expected = np.zeros(len(IDS))
+    for row, (ids, mask) in enumerate(zip(IDS, MASK, strict=True)):
+        with onnx.session(FEATURES[row // 3 : row // 3 + 1], ids[:1], 1) as session:
+            logits = session.first.astype(np.float64)
+            for token in ids[1 : mask.sum()]:
+                expected[row] += logits[0, token] - np.log(np.exp(logits[0]).sum())
+                logits = session.logits(np.array([token])).astype(np.float64)
+    for engine in (torch, onnx):
+        np.testing.assert_allclose(engine.likelihoods(IDS, MASK, FEATURES), expected, atol=1e-4)
+    assert expected[2] == 0  # nothing is said behind the start
+
+
 @pytest.mark.parametrize("task", ["answer", "full"])
 def test_answering(task: Task, cache: Path) -> None:
     """The states of a question are the context of its answer."""
@@ -105,6 +121,8 @@ def test_what_a_model_cannot_do(kind: type, cache: Path) -> None:
         lambda: captioner.match(IDS, MASK, FEATURES),
         lambda: captioner.embed_text(IDS, MASK),
         lambda: captioner.embed_image(FEATURES),
+        lambda: matcher.likelihoods(IDS, MASK, FEATURES),
+        lambda: answerer.likelihoods(IDS, MASK, FEATURES),
         lambda: answerer.match(IDS, MASK, FEATURES),
         lambda: answerer.embed_text(IDS, MASK),
         lambda: answerer.session(FEATURES, np.array([95]), 1).__enter__(),

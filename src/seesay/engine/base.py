@@ -95,6 +95,15 @@ class Engine(Protocol):
         """Logits (rows, 2) of [no match, match]; arguments as for `read`. Raises CapabilityError without that head."""
         ...
 
+    def likelihoods(self, ids: Ints, mask: Ints, features: Floats) -> Floats:
+        """Log-probability (rows,) in nats of each text as a caption of its image; arguments as for `read`.
+
+        Texts begin with the decoder's start token, which is given, and end with its end token. Logits of all their
+        tokens are in memory at once, rows * tokens * vocabulary. Raises CapabilityError for a model that does not
+        caption.
+        """
+        ...
+
     def embed_text(self, ids: Ints, mask: Ints) -> Floats:
         """Unit vectors (rows, projection), comparable with those of `embed_image`. Raises CapabilityError."""
         ...

@@ -140,6 +140,29 @@ class OnnxEngine:
         (logits,) = self._read(ids, mask, features, "match")
         return logits
 
+    def likelihoods(self, ids: Ints, mask: Ints, features: Floats) -> Floats:
+        """See `engine.base.Engine.likelihoods`. The texts of an image stand behind one another in one row."""
+        check_texts(ids, mask, len(features), self.config.text.max_position_embeddings)
+        decoder = self._graph("decoder", "caption")
+        fed = self._contexts("context", "caption", features) | _empty_cache(decoder, len(features))
+        each, length = len(ids) // len(features), ids.shape[1] - 1
+        earlier = np.kron(np.eye(each), np.tril(np.ones((length, length)))) > 0
+        hidden = np.where(earlier, np.float32(0), np.float32(_HIDDEN))
+        tokens = {
+            "ids": ids[:, :-1].reshape(len(features), -1),
+            "positions": np.tile(np.arange(length), each),
+            "mask": np.tile(hidden, (len(features), 1, 1, 1)),
+            "wanted": np.arange(each * length),
+        }
+        given = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in tokens.items()}
+        [found] = decoder.run_with_ort_values(["logits"], given | fed)
+        logits: Floats = found.numpy().reshape(len(ids) * length, -1)
+        logits -= logits.max(axis=1, keepdims=True)
+        said = np.take_along_axis(logits, ids[:, 1:].reshape(-1, 1), axis=1)[:, 0]
+        chosen = said - np.log(np.exp(logits).sum(axis=1))
+        likely: Floats = (chosen.reshape(len(ids), length) * mask[:, 1:]).sum(axis=1)
+        return likely
+
     def embed_text(self, ids: Ints, mask: Ints) -> Floats:
         """See `engine.base.Engine.embed_text`."""
         check_texts(ids, mask, 1, self.config.text.max_position_embeddings)
@@ -155,14 +178,18 @@ class OnnxEngine:
 
     def _read(self, ids: Ints, mask: Ints, features: Floats, *wanted: str) -> list[Floats]:
         check_texts(ids, mask, len(features), self.config.text.max_position_embeddings)
-        context_graph = self._graph("reader_context", "read texts beside a picture")
-        names = [output.name for output in context_graph.get_outputs()]
-        context = dict(
-            zip(names, context_graph.run(names, {"features": np.asarray(features, np.float32)}), strict=True)
-        )
+        verb = "read texts beside a picture"
+        context = {name: value.numpy() for name, value in self._contexts("reader_context", verb, features).items()}
         fed = _texts(ids, mask) | context
-        found: list[Floats] = self._graph("reader", "read texts beside a picture").run(list(wanted), fed)
+        found: list[Floats] = self._graph("reader", verb).run(list(wanted), fed)
         return found
+
+    def _contexts(self, name: str, verb: str, features: Floats) -> dict[str, onnxruntime.OrtValue]:
+        """Cross-attention keys and values over features, by the names that a graph reads them under."""
+        graph = self._graph(name, verb)
+        names = [output.name for output in graph.get_outputs()]
+        given = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(features, np.float32))
+        return dict(zip(names, graph.run_with_ort_values(names, {"features": given}), strict=True))
 
     def _graph(self, name: str, verb: str = "see") -> onnxruntime.InferenceSession:
         """Raises CapabilityError where the model has none of that name and so cannot do `verb`."""

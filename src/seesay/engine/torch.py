@@ -108,6 +108,18 @@ class TorchEngine:
         return _array(self._model.match(*self._texts(ids, mask), self._tensor(features)))
 
     @torch.inference_mode()
+    def likelihoods(self, ids: Ints, mask: Ints, features: Floats) -> Floats:
+        """See `engine.base.Engine.likelihoods`."""
+        check_texts(ids, mask, len(features), self.config.text.max_position_embeddings)
+        if self.config.task not in WRITING:
+            raise cannot(self.config.task, "caption")
+        tokens, there = self._texts(ids, mask)
+        seen = self._tensor(features).repeat_interleave(len(ids) // len(features), dim=0)
+        logits = self._model.text_decoder.logits(self._model.decode_states(tokens[:, :-1], None, seen)).float()
+        chosen = logits.log_softmax(dim=-1).gather(2, tokens[:, 1:, None]).squeeze(2)
+        return _array((chosen * there[:, 1:]).sum(dim=1))
+
+    @torch.inference_mode()
     def embed_text(self, ids: Ints, mask: Ints) -> Floats:
         """See `engine.base.Engine.embed_text`."""
         check_texts(ids, mask, 1, self.config.text.max_position_embeddings)
