@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Part = Literal["words", "written", "image", "caption", "match"]
 OURS = "caption"
-"""The column that a machine wrote."""
+"""The column that a machine wrote, unless a person edited it."""
 DEPTH = 200
 """Places of each ranking that count."""
 RANKS = 5
@@ -151,6 +151,8 @@ class _State:
     """Items that have a file, sorted."""
     weights: NDArray[np.float64]
     """(live,): what a word counts in each, less in long ones."""
+    edited: frozenset[int]
+    """Items whose caption a person wrote."""
     vectors: dict[Kind, Nearest]
     curve: tuple[float, float] | None
 
@@ -182,12 +184,17 @@ class Searcher:
         by_words = rankings.get("words", [])
         looked_at = {*_best_first(self._fused(rankings))[:size], *(item for item, _ in by_words[:size])}
         standing = self.library.database.standing(sorted(looked_at), words)
-        rankings["written"] = [one for one in by_words if one[0] in looked_at and _is_written(standing[one[0]], words)]
+        written = {item for item in looked_at if item in state.edited or set(standing[item][0]) - {OURS}}
+        rankings["written"] = [
+            one for one in by_words if one[0] in written and len(standing[one[0]][1]) <= len(words) / 2
+        ]
         best = [item for item in _best_first(self._fused(rankings)) if item in looked_at][:size]
         rankings["match"] = self._read_again(query, best, left_out)
         fused = self._fused(rankings)
         whys = _whys(best, standing, rankings, state, calibrated=query.like is None)
-        kept = [item for item in _best_first(fused) if item in whys and _is_match(whys[item], query, words)]
+        kept = [
+            item for item in _best_first(fused) if item in whys and _is_match(whys[item], query, words, item in written)
+        ]
         hits = self._hits(kept[: query.limit], fused, whys)
         return Found(tuple(hits), len(allowed), len(best) - len(kept), tuple(left_out))
 
@@ -206,7 +213,9 @@ class Searcher:
                 [[slope, intercept]] = self.library.rows("SELECT slope, intercept FROM spaces WHERE id = ?", [space])
                 curve = None if slope is None else (slope, intercept)
             items = np.fromiter((item for [item] in live), np.int64, len(live))
-            self._state = _State(self.library.version, items, _weights(self.library, items), vectors, curve)
+            people = "SELECT i.id FROM items i JOIN captions v ON v.id = i.version WHERE v.author = ''"
+            edited = frozenset(item for [item] in self.library.rows(people))
+            self._state = _State(self.library.version, items, _weights(self.library, items), edited, vectors, curve)
         return self._state
 
     def _find_space(self) -> int:
@@ -449,12 +458,6 @@ def _whys(
     }
 
 
-def _is_written(standing: Standing, words: Sequence[str]) -> bool:
-    """Whether half of the words are found, some of them in what people wrote or in what stands in the picture."""
-    columns, missing = standing
-    return len(missing) <= len(words) / 2 and any(name != OURS for name in columns)
-
-
 def _best_first(scores: Mapping[int, float]) -> list[int]:
     return sorted(scores, key=lambda item: (-scores[item], item))
 
@@ -465,8 +468,8 @@ def _likely(cosine: float | None, curve: tuple[float, float] | None) -> float | 
     return float(probabilities(np.array([curve[0] * cosine + curve[1]]))[0])
 
 
-def _is_match(why: Why, query: Query, words: Sequence[str]) -> bool:
-    """Whether a candidate is shown.
+def _is_match(why: Why, query: Query, words: Sequence[str], written: bool) -> bool:
+    """Whether a candidate is shown. written: some of its words stand in what people wrote, or in the picture.
 
     All of the words, in what people wrote or in what stands in the picture, are a match whatever the model thinks.
     Otherwise the matching head decides, where it has read the picture; then the calibrated cosine, or all of the words
@@ -475,7 +478,7 @@ def _is_match(why: Why, query: Query, words: Sequence[str]) -> bool:
     if query.cut == 0 or query.like is not None:
         return True
     found = bool(words) and not why.missing
-    if found and any(name != OURS for name in why.words):
+    if found and written:
         return True
     if why.match is not None:
         return why.match >= query.cut
