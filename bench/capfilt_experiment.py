@@ -20,10 +20,12 @@ import argparse
 import json
 import os
 import random
+import re
 import shlex
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -52,14 +54,18 @@ from seesay.training.pictures import Pixels, keep, see
 from seesay.training.prepare import small_vocabulary
 from seesay.training.samples import Sample, read_samples, tidy
 from seesay.training.start import start
-from seesay.training.tuning import Dataset
+from seesay.training.tuning_recipe import Dataset
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "capfilt"
 PHOTOS, CLEAN = 4000, 1 / 4
 FOUND, NOISE = 2, 0.4
 """Captions beside each photograph of the web, and how many of them are wrong."""
-SIDE, IMAGE_LAYERS, TEXT_LAYERS = 192, 1, 2
-"""Of the models: pixels, so that an image has 36 patches, and layers."""
+SIDE, IMAGE_LAYERS, TEXT_LAYERS = 192, 1, (0, 5)
+"""Of the models: pixels, so that an image has 36 patches; layers; and which of MiniLM's. Its last gathers a sentence in
+the first token, which after the first two is nearly the same for all sentences."""
+TEXT_LAYER = re.compile(r"^(text_.*\.layer\.)(\d+)\.")
+TEMPERATURE = 0.1
+"""Of contrast at the beginning."""
 CENTRED = 64
 """Photographs that say where the vectors' middle lies."""
 LEAST_COUNT = 3
@@ -209,16 +215,11 @@ class Experiment:
         if not folder.exists():
             captions = [caption for pairs in (self.photos.web, self.photos.clean) for caption in flat(pairs)]
             tokens = small_vocabulary(captions, (), LEAST_COUNT)
-            config = BlipConfig.small(tokens, task="pretrain", image_layers=IMAGE_LAYERS)
-            text = replace(config.text, num_hidden_layers=TEXT_LAYERS, max_position_embeddings=64)
+            tokenizer = Tokenizer(tokens, bos=tokens.index("[DEC]"), eos=tokens.index("[SEP]"))
             torch.manual_seed(0)
-            model = Blip(replace(config, text=text, vision=replace(config.vision, image_size=SIDE)))
-            start(model, tokens)
-            with torch.no_grad():
-                model.vision_model.embeddings.projection.weight *= 0.5  # 1,280 inputs of ReLU6 are large
-                transform = model.text_decoder.cls.predictions.transform.dense.weight
-                transform.copy_(torch.eye(len(transform)))  # the head begins as the word embeddings alone
-            self._centre(model.eval(), Tokenizer(tokens, bos=text.bos_token_id, eos=text.eos_token_id))
+            model = small_model(tokens).eval()
+            self._centre(model, tokenizer)
+            set_head(model, [tokenizer.encode(caption) for caption in captions])
             partial = folder.with_name(".beginning")
             write_checkpoint(partial, model.config, to_arrays(model), tokens)
             partial.rename(folder)
@@ -226,8 +227,7 @@ class Experiment:
 
     @torch.no_grad()
     def _centre(self, model: Blip, tokenizer: Tokenizer) -> None:
-        """Projections whose vectors point all ways: that of MiniLM's first token is nearly one for all texts, and
-        contrast would need hundreds of steps to part them."""
+        """Projections whose vectors point all ways, where they would begin as nearly one: contrast first parts them."""
         names = list(self.photos.web)[:CENTRED]
         pixels = Pixels([Sample(name, self.photos.folder / name, (), (), ()) for name in names], model.config)
         images = see(model, pixels.load(range(len(names)), None))[:, 0]
@@ -319,6 +319,36 @@ def sifted(records: Path) -> dict[str, Captions]:
 
 
 # ------------------------------------------------------------------------------------------------------ results
+
+
+def small_model(tokens: Sequence[str]) -> Blip:
+    """With the weights of both towers, and what lies between them drawn."""
+    config = BlipConfig.small(tokens, task="pretrain", image_layers=IMAGE_LAYERS)
+    text, vision = replace(config.text, max_position_embeddings=64), replace(config.vision, image_size=SIDE)
+    config = replace(config, text=text, vision=vision, temperature=TEMPERATURE)
+    whole = Blip(config)
+    start(whole, tokens)
+    model = Blip(replace(config, text=replace(text, num_hidden_layers=len(TEXT_LAYERS))))
+    weights = whole.state_dict()
+    model.load_state_dict({name: weights[TEXT_LAYER.sub(_kept_layer, name)] for name in model.state_dict()})
+    with torch.no_grad():
+        model.vision_model.embeddings.projection.weight *= 0.5  # 1,280 inputs of ReLU6 are large
+    return model
+
+
+def _kept_layer(found: re.Match[str]) -> str:
+    return f"{found[1]}{TEXT_LAYERS[int(found[2])]}."
+
+
+@torch.no_grad()
+def set_head(model: Blip, captions: Sequence[Sequence[int]]) -> None:
+    """Language modelling begins with the tokens' frequencies, and little else."""
+    counts = Counter(token for caption in captions for token in (*caption, model.config.text.eos_token_id))
+    seen = torch.tensor([counts[token] + 0.1 for token in range(model.config.text.vocab_size)])
+    head = model.text_decoder.cls.predictions
+    head.bias.copy_((seen / seen.sum()).log())
+    head.transform.LayerNorm.weight *= 0.2
+    head.transform.dense.weight.copy_(torch.eye(len(head.transform.dense.weight)))
 
 
 def flat(pairs: Captions) -> list[str]:

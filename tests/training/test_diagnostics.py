@@ -30,7 +30,7 @@ from seesay.training.diagnostics import (
 )
 from seesay.training.pictures import Pixels
 from seesay.training.tune import tune
-from seesay.training.tuning import Contrastive, Tuning
+from seesay.training.tuning_recipe import Contrastive, Tuning
 
 Rows = list[dict[str, object]]
 

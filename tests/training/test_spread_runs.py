@@ -17,7 +17,7 @@ from seesay.blip.checkpoint import read_checkpoint
 from seesay.errors import UsageError
 from seesay.training import loop, tune
 from seesay.training.processes import Processes
-from seesay.training.tuning import Contrastive
+from seesay.training.tuning_recipe import Contrastive
 
 RECIPE = replace(
     TUNING,

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from tiny_tuning import write_dataset, write_start
 
 from seesay.cli.main import cli
-from seesay.training.tuning import RECIPES, find_recipe
+from seesay.training.tuning_recipe import RECIPES, find_recipe
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")

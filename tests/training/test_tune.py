@@ -23,7 +23,7 @@ from seesay.training.check import Checked
 from seesay.training.diagnostics import Alarm
 from seesay.training.loop import Status
 from seesay.training.tune import tune
-from seesay.training.tuning import Contrastive, Reinforcement, Tuning
+from seesay.training.tuning_recipe import Contrastive, Reinforcement, Tuning
 
 
 class Stopped(Exception):
@@ -271,7 +271,7 @@ def test_recipes_that_cannot_be_are_refused() -> None:
 
 
 def test_published_recipes_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from seesay.training.tuning import RECIPES, find_recipe, read_any
+    from seesay.training.tuning_recipe import RECIPES, find_recipe, read_any
 
     (tmp_path / "caption").mkdir()  # a folder that a user called so is no recipe
     monkeypatch.chdir(tmp_path)

@@ -14,7 +14,7 @@ from seesay.blip.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from seesay.blip.config import BlipConfig, Task, TextConfig, VisionConfig
 from seesay.blip.model import Blip, to_arrays
 from seesay.training.recipe import Optimisation
-from seesay.training.tuning import Dataset, Tuning
+from seesay.training.tuning_recipe import Dataset, Tuning
 
 COLOURS = ("red", "green", "blue")
 MARKS = {"boat": (4, 4, 20, 20), "tree": (28, 4, 44, 20), "cat": (4, 24, 20, 38), "dog": (28, 24, 44, 38)}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from seesay.training.diagnostics import Alarm
     from seesay.training.loop import Status
     from seesay.training.recipe import Recipe
-    from seesay.training.tuning import Tuning
+    from seesay.training.tuning_recipe import Tuning
 
 TASKS = ("caption", "retrieval", "vqa", "pretrain")
 EVERY = 60.0
@@ -77,7 +77,7 @@ def train(data: str, output: Path | None, check: bool, shard: bool, offline: boo
     shards. The output folder gets logs, a plot of the losses, and model/, which every other command takes as --model.
     """
     from seesay.training.recipe import Recipe
-    from seesay.training.tuning import find_recipe, read_any
+    from seesay.training.tuning_recipe import find_recipe, read_any
 
     if not given["recipe"] and not given["task"]:
         raise UsageError("What is to be learnt?", "Name a --task or a --recipe.")
@@ -125,7 +125,7 @@ def _tune(
 
 def _changed(recipe: Tuning, given: dict[str, Any]) -> Tuning:
     """The recipe with what the command line says."""
-    from seesay.training.tuning import Reinforcement, with_steps
+    from seesay.training.tuning_recipe import Reinforcement, with_steps
 
     if given["task"] and given["task"] != recipe.task:
         raise UsageError(f"The recipe {recipe.name} is for {recipe.task}", "Leave --task out, or the recipe.")

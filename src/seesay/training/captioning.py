@@ -15,7 +15,7 @@ from seesay.training.objectives import language_modelling
 from seesay.training.pictures import Draw
 from seesay.training.self_critical import CiderReward, sample, self_critical_loss
 from seesay.training.setup import Setup
-from seesay.training.tuning import Reinforcement
+from seesay.training.tuning_recipe import Reinforcement
 
 TOGETHER = 50  # pictures described at a time
 PROBED = 32  # held-out pairs whose captions are also scored with another's image

@@ -15,7 +15,7 @@ import torch
 import seesay
 from seesay.training.prepare import write_atomically
 from seesay.training.samples import Samples
-from seesay.training.tuning import Tuning
+from seesay.training.tuning_recipe import Tuning
 
 PIPELINES = {"retrieval": "zero-shot-image-classification", "vqa": "visual-question-answering"}
 """What hubs call a task; the others are "image-to-text"."""

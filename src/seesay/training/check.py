@@ -12,7 +12,7 @@ import torch
 from seesay.training.optimiser import autocast, parameter_groups, trained
 from seesay.training.pictures import Draw
 from seesay.training.setup import Setup, Task
-from seesay.training.tuning import Tuning
+from seesay.training.tuning_recipe import Tuning
 
 HANDFUL, STEPS = 8, 100
 ENOUGH = 0.5

@@ -14,7 +14,7 @@ from seesay.data import Example, read_dataset
 from seesay.errors import DataError, ImageError
 from seesay.images import read_bytes
 from seesay.tokenizer import Tokenizer
-from seesay.training.tuning import Dataset, Kind
+from seesay.training.tuning_recipe import Dataset, Kind
 
 TRAIN, VALIDATION, TEST = ("train", "restval"), ("val", "validation", "valid", "dev"), "test"
 HELD_OUT, MOST_HELD_OUT = 20, 1000  # one image in so many, and how many at most

@@ -24,7 +24,7 @@ from seesay.training.lora import arrays
 from seesay.training.pictures import Draw, Pictures, ahead, draws, see
 from seesay.training.processes import Processes
 from seesay.training.samples import Sample
-from seesay.training.tuning import Tuning
+from seesay.training.tuning_recipe import Tuning
 
 NAME = "in training"
 

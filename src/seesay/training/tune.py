@@ -31,7 +31,7 @@ from seesay.training.questions import Answering
 from seesay.training.samples import Samples, read_samples
 from seesay.training.setup import Setup, Task, steps_of
 from seesay.training.transfer import for_task, prepare_training, recompute_layers
-from seesay.training.tuning import HEADS, SCORES, Tuning
+from seesay.training.tuning_recipe import HEADS, SCORES, Tuning
 
 log = logging.getLogger("seesay.training")
 

@@ -1,4 +1,4 @@
-"""A fine-tuning run as a file: a task, a model to start from, data, and a schedule; the loop is everybody's.
+"""A fine-tuning run as a file: a task, a model to start from, data, and a schedule; `tune` runs it.
 
 `seesay/recipes/` has one for each task, with the paper's numbers where it gives them, and the runs that were published.
 """
