@@ -21,7 +21,7 @@ from pathlib import Path
 
 import seesay
 from seesay.data import Example, read_flickr
-from seesay.describe import Describer, Seen
+from seesay.describe import Blip, Describer, Seen, as_blip
 from seesay.images import ImageLike
 from seesay.library import Indexer, Library, Query, Searcher
 from seesay.library.search import WEIGHTS, Part
@@ -46,29 +46,36 @@ Ask = tuple[str, Path]
 class Remembering:
     """A model that encodes a photograph once, embeds a text once, and reads a pair once, however often it is asked."""
 
-    def __init__(self, model: Describer) -> None:
+    def __init__(self, model: Blip) -> None:
         self.name, self.capabilities = model.name, model.capabilities
         self._model = model
         self._seen: dict[Path, Seen] = {}
         self._texts: dict[str, Embedding] = {}
-        self._pairs: dict[tuple[Path, str], Match] = {}
+        self._pairs: dict[tuple[int, str], Match] = {}
+        self._told: dict[tuple[int, str], float] = {}
 
     def embed_text(self, text: str) -> Embedding:
         if text not in self._texts:
             self._texts[text] = self._model.embed_text(text)
         return self._texts[text]
 
-    def matches(self, images: Sequence[Path], texts: Sequence[Sequence[str]]) -> list[list[Match]]:
-        pairs = [(image, text) for image, [text] in zip(images, texts, strict=True)]
-        new = [pair for pair in pairs if pair not in self._pairs]
-        found = self._model.matches([self._see(image) for image, _ in new], [[text] for _, text in new]) if new else []
+    def matches(self, images: Sequence[Seen], texts: Sequence[Sequence[str]]) -> list[list[Match]]:
+        pairs = [(id(image), text) for image, [text] in zip(images, texts, strict=True)]
+        new = {pair: image for pair, image in zip(pairs, images, strict=True) if pair not in self._pairs}
+        found = self._model.matches([*new.values()], [[text] for _, text in new]) if new else []
         self._pairs |= {pair: one[0] for pair, one in zip(new, found, strict=True) if isinstance(one, list)}
         return [[self._pairs[pair]] for pair in pairs]
+
+    def relevances(self, images: Sequence[Seen], text: str) -> list[float]:
+        new = {(id(image), text): image for image in images if (id(image), text) not in self._told}
+        found = self._model.relevances([*new.values()], text) if new else []
+        self._told |= {pair: one for pair, one in zip(new, found, strict=True) if isinstance(one, float)}
+        return [self._told[id(image), text] for image in images]
 
     def embed_image(self, image: ImageLike | Seen) -> Embedding:
         return self._model.embed_image(image)
 
-    def _see(self, image: Path) -> Seen:
+    def see(self, image: Path) -> Seen:
         if image not in self._seen:
             self._seen[image] = self._model.see(image)
         return self._seen[image]
@@ -83,7 +90,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=None, help="where the table is written between its marks")
     arguments = parser.parse_args()
 
-    model = seesay.load(arguments.model)
+    model = as_blip(seesay.load(arguments.model), "be measured here")
     splits = {
         split: list(read_split(arguments.data / "flickr8k", split))[: arguments.photos]
         for split in ("val", "test")

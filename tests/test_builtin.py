@@ -47,6 +47,14 @@ def test_both_engines_agree(model: seesay.Blip) -> None:
         assert one.token_scores == pytest.approx(two.token_scores, abs=1e-3)
 
 
+def test_a_caption_is_as_likely_as_its_tokens(model: seesay.Blip) -> None:
+    caption = model.caption(BUILTIN / "cat.jpg")
+    [told] = model.likelihoods([BUILTIN / "cat.jpg"], [[caption.text, "a man rides a horse"]])
+    assert isinstance(told, list)
+    assert told[0] == pytest.approx(sum(caption.token_scores), abs=1e-2)
+    assert told[0] > told[1] + 5
+
+
 def test_what_it_is_certain_of_is_named(model: seesay.Blip) -> None:
     """Whatever the photograph shows, a word that its classifier is sure of stands in the caption."""
     words = model.checkpoint.config.vision.concept_words

@@ -132,6 +132,22 @@ def test_batches_of_nothing_are_nothing(matcher: Blip, answerer: Blip) -> None:
     assert answerer.answers([], []) == []
 
 
+def test_relevance_is_likelihood_and_similarity(load: Load) -> None:
+    model, text = load("pretrain"), "a small red cat"
+    told = model.likelihoods([RED, b"", GREEN], [[text, "a dog"], ["a"], [text]])
+    found = model.relevances([RED, b"", GREEN], text)
+    assert isinstance(told[1], seesay.ImageError)
+    assert isinstance(found[1], seesay.ImageError)
+    temperature = model.checkpoint.config.temperature
+    for place, picture in ((0, RED), (2, GREEN)):
+        similarity = model.match(picture, text).similarity
+        assert found[place] == pytest.approx(told[place][0] + similarity / temperature, abs=1e-3)
+    assert found[0] != found[2]
+    for task in ("match", "answer"):
+        with pytest.raises(seesay.CapabilityError, match="write captions|make vectors"):
+            load(task).relevances([RED], "a cat")
+
+
 def test_long_texts_lose_their_end_and_results_say_so(matcher: Blip, answerer: Blip) -> None:
     kept = " ".join(LONG.split()[: LONGEST - 2])
     long, short = matcher.match(RED, LONG), matcher.match(RED, kept)

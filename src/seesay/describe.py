@@ -246,6 +246,24 @@ class Blip:
 
         return self._for_each(images, tell)
 
+    def relevances(self, images: Sequence[ImageLike | Seen], text: str) -> list[float | ImageError]:
+        """How much each picture has to do with the text; says which has more, and nothing between texts.
+
+        The log-probability of the text as the picture's caption, and the similarity of vectors over the temperature:
+        two estimates of the same log-odds, of which each knows what the other does not. Raises CapabilityError for a
+        model that does not both write captions and embed.
+        """
+        self.need("embed")
+        query, temperature = self.embed_text(text).vector, self.checkpoint.config.temperature
+
+        def tell(seen: Sequence[Seen], _: Sequence[int]) -> list[float]:
+            vectors = np.stack([one.vector for one in self.embed_images(seen) if isinstance(one, Embedding)])
+            likely = [one[0] for one in self.likelihoods(seen, [[text]] * len(seen)) if isinstance(one, list)]
+            found: list[float] = (vectors @ query / temperature + likely).tolist()
+            return found
+
+        return self._for_each(images, tell)
+
     def embed_image(self, image: ImageLike | Seen) -> Embedding:
         """The picture as a vector, comparable with those of texts. Raises ImageError."""
         return only(self.embed_images([image]))

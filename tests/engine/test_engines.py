@@ -16,7 +16,7 @@ from tiny_blip import TEXT
 from seesay.blip.checkpoint import Checkpoint
 from seesay.blip.model import Blip
 from seesay.engine.base import Engine, Session
-from seesay.engine.onnx import OnnxEngine, _sums_bytes_exactly, OnnxSession, open_graph
+from seesay.engine.onnx import OnnxEngine, OnnxSession, _sums_bytes_exactly, open_graph
 from seesay.engine.torch import TorchEngine, TorchSession
 from seesay.errors import UsageError
 

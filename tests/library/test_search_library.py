@@ -160,8 +160,9 @@ class TestVectors:
             caption = model.embed_text(hit.caption).vector
             assert hit.why.caption == pytest.approx(float(caption @ text), abs=2e-3)
             assert hit.why.match == pytest.approx(model.match(hit.path, "a small red cat").probability, abs=1e-4)
-        matches = {hit.why.ranks["match"]: hit.why.match for hit in found.hits}
-        assert [matches[rank] for rank in range(1, 5)] == sorted(matches.values(), reverse=True)  # type: ignore[type-var]
+        read = sorted(found.hits, key=lambda hit: hit.why.ranks["match"])
+        relevances = model.relevances([hit.path for hit in read], "a small red cat")
+        assert relevances == sorted(relevances, reverse=True)
 
     def test_the_order_is_that_of_weighted_reciprocal_ranks(self, indexed: Library, load: Load) -> None:
         model = load("pretrain")
@@ -182,8 +183,8 @@ class TestVectors:
         assert cosines == sorted(cosines, reverse=True)
         assert all(set(hit.why.ranks) == {"image"} for hit in hits)
         read = Searcher(indexed, model, {"image": 0.001, "match": 1.0}).search(query).hits
-        matches = [hit.why.match for hit in read]
-        assert matches == sorted(matches, reverse=True)  # type: ignore[type-var]
+        relevances = model.relevances([hit.path for hit in read], query.text)
+        assert relevances == sorted(relevances, reverse=True)
 
     def test_what_people_wrote_is_found_among_many_that_look_alike(self, library: Library, tmp_path: Path) -> None:
         model = OneVectorAWord(str)

@@ -4,8 +4,9 @@ Three rankings, as far as the library has what they need: full-text search (BM25
 keywords, what people wrote, and file names; the query's vector against the pictures'; and against the captions'. They
 are fused by weighted reciprocal ranks, so that no score must be comparable with another's. Words of a machine's caption
 weigh little, since the picture tells more; where words stand in what people wrote or in the picture itself, they rank
-once more, and heavily. The best are read again by the model's matching head, which sees picture and text together: its
-order is one more ranking, which is added to what the others found and does not replace it. What cannot be a match is
+once more, and heavily. The best are read again by what sees picture and text together: the matching head, or, of a
+model that also writes captions, the decoder, by how likely it would write the query (`Blip.relevances`). The order is
+one more ranking, which is added to what the others found and does not replace it. What cannot be a match is
 left out, so that the answer to a question about what is not there is nothing.
 """
 
@@ -17,12 +18,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.describe import ABLE, Describer
+from seesay.describe import ABLE, Describer, Seen
 from seesay.errors import ImageError, UsageError
 from seesay.images import ImageLike, open_image
 from seesay.library.calibration import content_words, probabilities
@@ -140,6 +141,15 @@ class Found:
     """Candidates that were looked at and were no match."""
     left_out: tuple[str, ...]
     """Parts of the search that had to be left out, and why."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A model that tells which of several pictures has most to do with a text, better than its matching head does."""
+
+    def relevances(self, images: Sequence[ImageLike | Seen], text: str) -> list[float | ImageError]:
+        """See `seesay.describe.Blip`."""
+        ...
 
 
 @dataclass(slots=True)
@@ -315,7 +325,8 @@ class Searcher:
         return scores
 
     def _read_again(self, query: Query, best: Sequence[int], left_out: list[str]) -> list[tuple[int, float]]:
-        """The first few with their P(match) by the matching head, best first. Files that cannot be read have none."""
+        """The first few with their P(match) by the matching head, in the new order. Files that cannot be read have
+        none."""
         if not query.rerank or query.like is not None or not best or "match" not in self.weights:
             return []
         if self.model is None or "match" not in self.model.capabilities:
@@ -323,14 +334,26 @@ class Searcher:
             name = self.model.name if self.model else "no model"
             left_out.append(f"reading the best again: {name} cannot {words}; {able} can")
             return []
-        pictures = {item: self._picture(item) for item in best[: query.rerank]}
-        items = [item for item, picture in pictures.items() if picture is not None]
-        images = [picture for picture in pictures.values() if picture is not None]
-        found: dict[int, float] = {}
-        for item, one in zip(items, self.model.matches(images, [[query.text]] * len(images)), strict=True):
-            if not isinstance(one, ImageError) and one[0].probability is not None:
-                found[item] = one[0].probability
-        return sorted(found.items(), key=lambda one: -one[1])
+        seen = {item: one for item in best[: query.rerank] if (one := self._seen(item)) is not None}
+        matches = self.model.matches([*seen.values()], [[query.text]] * len(seen))
+        found = {
+            item: one[0].probability
+            for item, one in zip(seen, matches, strict=True)
+            if not isinstance(one, ImageError) and one[0].probability is not None
+        }
+        order: Mapping[int, float | ImageError] = found
+        if isinstance(self.model, Telling) and self.model.capabilities >= {"caption", "embed"}:
+            order = dict(zip(seen, self.model.relevances([*seen.values()], query.text), strict=True))
+        return sorted(found.items(), key=lambda one: -float(order[one[0]]))  # type: ignore[arg-type]  # seen: no error
+
+    def _seen(self, item: int) -> Seen | None:
+        """The photograph as the model sees it; None where it cannot be read."""
+        assert self.model is not None
+        try:
+            picture = self._picture(item)
+            return None if picture is None else self.model.see(picture)
+        except ImageError:
+            return None
 
     def _picture(self, item: int) -> ImageLike | None:
         """The photograph's file; of a scene the frame in its middle."""

@@ -38,14 +38,23 @@ if TYPE_CHECKING:
 @data_options("Pictures with their captions.")
 @machine_options
 @clip_option
-@click.option("--rerank", type=click.IntRange(min=1), metavar="K", help="The K nearest in a new order, by ITM.")
+@click.option("--rerank", type=click.IntRange(min=1), metavar="K", help="The K nearest in a new order.")
+@click.option(
+    "--by",
+    type=click.Choice(["itm", "likelihood"]),
+    multiple=True,
+    default=["itm"],
+    show_default=True,
+    help="What reads the K nearest: the matching head, or the decoder, by how likely it would say them.",
+)
 @click.option("--captions", type=click.IntRange(min=1), default=5, show_default=True, help="Of each picture, at most.")
 @report_options
 def retrieval(**given: Any) -> None:
     """R@1, R@5 and R@10: the captions of a picture among all, and the picture of a caption.
 
-    By the similarity of vectors (ITC) and, with --rerank, by whether they match (ITM) among the K nearest. CLIP and
-    SigLIP checkpoints stand beside on the same pictures and texts.
+    By the similarity of vectors (ITC) and, with --rerank, by reading the K nearest again: whether they match (ITM), or,
+    for a model that also writes captions, how much likelier it would write them of this picture than of others. CLIP
+    and SigLIP checkpoints stand beside on the same pictures and texts.
     """
     from seesay.evaluation.running import rerank, retrieve
 
@@ -58,10 +67,11 @@ def retrieval(**given: Any) -> None:
         with progress("pictures", len(pictures)) as watch:
             found, similarities = retrieve(model, pictures, texts, watch)
         rows.append(_recalls(f"{model.name} ITC", found))
-        if given["rerank"]:
-            with progress("pictures matched", len(pictures)) as watch:
-                found = rerank(model, pictures, texts, similarities, given["rerank"], watch)
-            rows.append(_recalls(f"{model.name} ITM, k = {given['rerank']}", found))
+        for by in given["by"] if given["rerank"] else ():
+            with progress("pictures read again", len(pictures)) as watch:
+                found = rerank(model, pictures, texts, similarities, given["rerank"], watch, by)
+            name = "ITM" if by == "itm" else "ITC + likelihood"
+            rows.append(_recalls(f"{model.name} {name}, k = {given['rerank']}", found))
         models.append(about(model))
     for clip in clips(given):
         with progress("pictures", len(pictures)) as watch:
