@@ -29,13 +29,12 @@ import numpy as np
 
 import seesay
 from seesay.data import read_flickr
-from seesay.describe import Describer
+from seesay.describe import Blip, Describer, Seen, as_blip
 from seesay.errors import ImageError
 from seesay.library import Library, Query, Searcher
 from seesay.library.approximate import FROM
 from seesay.library.database import KINDS
 from seesay.library.vectors import Vectors as Matrix
-from seesay.records import Match
 
 PHOTOS = 2000
 QUESTIONS = 40
@@ -60,12 +59,13 @@ class Source:
 class Standing:
     """The model, for which each of many records' files, which are not there, is the photograph it was made of."""
 
-    def __init__(self, model: Describer, files: Sequence[Path]) -> None:
+    def __init__(self, model: Blip, files: Sequence[Path]) -> None:
         self.name, self.capabilities, self.embed_text = model.name, model.capabilities, model.embed_text
+        self.matches, self.relevances = model.matches, model.relevances
         self._model, self._files = model, files
 
-    def matches(self, images: Sequence[Path], texts: Sequence[Sequence[str]]) -> list[list[Match] | ImageError]:
-        return self._model.matches([self._files[int(path.stem[4:]) % len(self._files)] for path in images], texts)
+    def see(self, image: Path) -> Seen:
+        return self._model.see(self._files[int(image.stem[4:]) % len(self._files)])
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    model = seesay.load()
+    model = as_blip(seesay.load(), "be measured here")
     source = source_of(model, arguments.photos, arguments.captions, arguments.folder / "vectors.npz")
     place = arguments.folder / f"{arguments.records}.db"
     seconds = timed(lambda: fill(place, model, source, arguments.records))
