@@ -342,12 +342,11 @@ def _kept_layer(found: re.Match[str]) -> str:
 
 @torch.no_grad()
 def set_head(model: Blip, captions: Sequence[Sequence[int]]) -> None:
-    """Language modelling begins with the tokens' frequencies, and little else."""
+    """Language modelling begins with the tokens' frequencies, and the word embeddings."""
     counts = Counter(token for caption in captions for token in (*caption, model.config.text.eos_token_id))
     seen = torch.tensor([counts[token] + 0.1 for token in range(model.config.text.vocab_size)])
     head = model.text_decoder.cls.predictions
     head.bias.copy_((seen / seen.sum()).log())
-    head.transform.LayerNorm.weight *= 0.2
     head.transform.dense.weight.copy_(torch.eye(len(head.transform.dense.weight)))
 
 
