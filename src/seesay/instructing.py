@@ -127,7 +127,8 @@ def follow(
     """
     if not follows(model):
         raise CapabilityError(
-            f"{model.name} follows no instructions", "Use a model that does, such as Qwen/Qwen3-VL-4B-Instruct or ollama:llava."
+            f"{model.name} follows no instructions",
+            "Use a model that does, such as Qwen/Qwen3-VL-4B-Instruct or ollama:llava.",
         )
     asked = prompt.filled(context=context, length=length, text=text)
     if prompt.schema is None:
