@@ -77,7 +77,7 @@ def autocast(device: str, plan: Optimisation) -> torch.autocast:
 @cache
 def has_bf16() -> bool:
     """Whether this processor multiplies in bf16 by instructions of its own (AVX-512 BF16, AMX, Arm's BF16)."""
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     found: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     if platform.machine().lower() in ("x86_64", "amd64"):  # there oneDNN also says so of AVX-512 without BF16

@@ -65,8 +65,8 @@ def vqa(**given: Any) -> None:
     if unanswered := [question for _, question in questions if not question.answers]:
         raise DataError(f"{given['data']}: nobody's answer to {unanswered[0].text!r}", "give annotations too")
     models: list[Mapping[str, object]] = []
-    answers = given["results"], given["answer_list"], given["baseline"]
-    data = digests(given["data"], given["split"], _annotations(given["data"]), *answers)
+    files = given["results"], given["answer_list"], given["baseline"]
+    data = digests(given["data"], given["split"], _annotations(given["data"]), *files)
     others: dict[str, list[str]] = {}
     if given["baseline"]:
         others |= _commonest(given, [question for _, question in questions])
