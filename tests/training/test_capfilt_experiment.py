@@ -127,26 +127,26 @@ def test_noise_is_of_other_photographs_and_as_much_as_was_asked(experiment: Modu
 
 
 def test_precision_and_recall_by_hand(experiment: ModuleType, tmp_path: Path) -> None:
-    def one(words: str, origin: str, kept: bool) -> dict[str, object]:
-        return {"text": words, "origin": origin, "probability": 0.5, "similarity": 0.1, "kept": kept}
+    """Of five found texts two are dropped, since 40 % are known to be wrong; what is written has the same limit."""
+
+    def one(words: str, origin: str, similarity: float | None, probability: float | None = 0.3) -> dict[str, object]:
+        return {"text": words, "origin": origin, "probability": probability, "similarity": similarity, "kept": False}
 
     records = [
-        {
-            "name": "1",
-            "texts": [one("true", "web", True), one("false", "web", False), one("new", "synthetic", True)],
-        },
-        {"name": "2", "texts": [one("true", "web", False), one("false", "web", True), one("x", "synthetic", False)]},
-        {"name": "3", "texts": [one("false", "web", False), one("false", "synthetic", False)]},
+        {"name": "1", "texts": [one("true", "web", 0.9), one("false", "web", 0.1), one("new", "synthetic", 0.8)]},
+        {"name": "2", "texts": [one("true", "web", 0.2), one("false", "web", 0.5), one("x", "synthetic", 0.15)]},
+        {"name": "3", "texts": [one("...", "web", None, None), one("", "synthetic", None, None)]},
     ]
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "0.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
-    found = experiment.noise_found(tmp_path, {("1", "false"), ("2", "false"), ("3", "false")})
-    assert (found["precision"], found["recall"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
-    assert (found["written"], found["written and kept"]) == (3, 1)
+    found = experiment.noise_found(tmp_path, {("1", "false"), ("2", "false")})
+    assert found["similarity"] == {"precision": 0.5, "recall": 0.5, "area": 0.5}  # dropped: 1's second, 3's
+    assert found["probability"]["area"] == pytest.approx(4 / 2 / 6)  # ties, and one without a word
+    assert (found["found"], found["wrong"], found["written"], found["written and kept"]) == (5, 2, 3, 1)
     assert experiment.sifted(tmp_path) == {
-        "filter": {"1": ["true"], "2": ["false"]},
-        "captioner": {"1": ["true", "false", "new"], "2": ["true", "false", "x"], "3": ["false", "false"]},
-        "both": {"1": ["true", "new"], "2": ["false"]},
+        "filter": {"1": ["true"], "2": ["true", "false"]},
+        "captioner": {"1": ["true", "false", "new"], "2": ["true", "false", "x"], "3": ["...", ""]},
+        "both": {"1": ["true", "new"], "2": ["true", "false"]},
     }
 
 
