@@ -22,7 +22,7 @@ from seesay.errors import CapabilityError, ImageError, UsageError
 from seesay.images import ImageLike, open_image, to_pixels
 from seesay.images.limits import DEFAULT_LIMITS, Limits
 from seesay.records import Answer, Caption, Embedding, Match, Provenance
-from seesay.texts import TextReader, begins_with_vowel
+from seesay.texts import TextReader, begins_with_vowel, tidy
 from seesay.tokenizer import Tokenizer
 
 CERTAIN = 0.35
@@ -232,12 +232,13 @@ class Blip:
     ) -> list[list[float] | ImageError]:
         """How likely the captioner would say each text of its picture: log-probabilities in nats, over all its tokens.
 
-        One batch, as for `matches`. A long or rare text is less likely of any picture: compare pictures for one text,
-        or take out what the text has of others (VisualGPTScore, arXiv 2306.01879).
+        One batch, as for `matches`; texts are cleaned as those that BLIP learns from (`texts.tidy`). A long, rare text
+        is less likely of any picture: compare pictures for one text, or take out what the text has of others
+        (VisualGPTScore, arXiv 2306.01879).
         """
         self.need("caption")
         check_pairs(images, texts, "lists of texts")
-        read = [[self._reader.read(text) for text in beside] for beside in texts]
+        read = [[self._reader.read(tidy(text) or text) for text in beside] for beside in texts]
 
         def tell(seen: Sequence[Seen], rows: Sequence[int]) -> list[list[float]]:
             features = [one.encoded.features for one in seen]

@@ -6,6 +6,7 @@ beside a picture (matching, questions).
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,11 @@ def bundles(pictures: Sequence[int], kinds: Sequence[int], most: int = ROWS) -> 
         fit = most // each
         for start in range(0, len(parts), fit):
             yield parts[start : start + fit]
+
+
+def tidy(text: str) -> str:
+    """As BLIP's own code cleans captions and questions: lower case, marks that nobody reads aloud left out."""
+    return " ".join(re.sub(r"([.!\"()*#:;~])", " ", text.lower()).split())
 
 
 def begins_with_vowel(word: str) -> bool:

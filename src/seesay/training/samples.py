@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -13,6 +12,7 @@ from pathlib import Path
 from seesay.data import Example, read_dataset
 from seesay.errors import DataError, ImageError
 from seesay.images import read_bytes
+from seesay.texts import tidy
 from seesay.tokenizer import Tokenizer
 from seesay.training.tuning_recipe import Dataset, Kind
 
@@ -87,11 +87,6 @@ def read_samples(source: Dataset, data: Path, kept: Path, kind: Kind, tokenizer:
             "Check the path, name the folder of images (--images), or name the splits.",
         )
     return Samples(train, validation, _fingerprint([*train, *validation]))
-
-
-def tidy(text: str) -> str:
-    """As BLIP's own code cleans captions and questions: lower case, marks that nobody reads aloud left out."""
-    return " ".join(re.sub(r"([.!\"()*#:;~])", " ", text.lower()).split())
 
 
 def _merged(examples: Iterable[Example]) -> list[Example]:

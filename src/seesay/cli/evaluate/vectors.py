@@ -54,12 +54,15 @@ def retrieval(**given: Any) -> None:
 
     By the similarity of vectors (ITC) and, with --rerank, by reading the K nearest again: whether they match (ITM), or,
     for a model that also writes captions, how much likelier it would write them of this picture than of others. CLIP
-    and SigLIP checkpoints stand beside on the same pictures and texts.
+    and SigLIP checkpoints stand beside on the same pictures and texts. Captions are cleaned as in BLIP's own
+    evaluation: lower case, without full stops and the like.
     """
     from seesay.evaluation.running import rerank, retrieve
+    from seesay.texts import tidy
 
     pairs = [one for one in read(given["data"], given["images"], given["split"]) if one.captions][: given["limit"]]
-    pictures, texts = pictures_of(pairs), [one.captions[: given["captions"]] for one in pairs]
+    texts = [[tidy(caption) or caption for caption in one.captions[: given["captions"]]] for one in pairs]
+    pictures = pictures_of(pairs)
     rows: list[Row] = []
     models = []
     if given["model"] or not given["clips"]:
