@@ -50,11 +50,12 @@ from seesay.data import read_flickr
 from seesay.data.files import whole
 from seesay.engine.threads import physical_cores
 from seesay.errors import UsageError
+from seesay.texts import tidy
 from seesay.tokenizer import Tokenizer
 from seesay.training.packing import Texts
 from seesay.training.pictures import Pixels, keep, see
 from seesay.training.prepare import small_vocabulary
-from seesay.training.samples import Sample, read_samples, tidy
+from seesay.training.samples import Sample, read_samples
 from seesay.training.start import start
 from seesay.training.tuning_recipe import Dataset
 
@@ -362,11 +363,12 @@ def _kept_layer(found: re.Match[str]) -> str:
 
 @torch.no_grad()
 def set_head(model: Blip, captions: Sequence[Sequence[int]]) -> None:
-    """Language modelling begins with the tokens' frequencies, and the word embeddings."""
+    """Language modelling begins with the tokens' frequencies, and timidly with the word embeddings."""
     counts = Counter(token for caption in captions for token in (*caption, model.config.text.eos_token_id))
     seen = torch.tensor([counts[token] + 0.1 for token in range(model.config.text.vocab_size)])
     head = model.text_decoder.cls.predictions
     head.bias.copy_((seen / seen.sum()).log())
+    head.transform.LayerNorm.weight *= 0.5
     head.transform.dense.weight.copy_(torch.eye(len(head.transform.dense.weight)))
 
 
