@@ -143,6 +143,7 @@ def test_relevance_is_likelihood_and_similarity(load: Load) -> None:
         similarity = model.match(picture, text).similarity
         assert found[place] == pytest.approx(told[place][0] + similarity / temperature, abs=1e-3)
     assert found[0] != found[2]
+    assert model.likelihoods([RED], [["A small, red cat."]]) == model.likelihoods([RED], [["a small, red cat"]])
     for task in ("match", "answer"):
         with pytest.raises(seesay.CapabilityError, match=r"write captions|make vectors"):
             load(task).relevances([RED], "a cat")
