@@ -130,7 +130,7 @@ def test_a_broken_input_is_told(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def test_control_c_leaves_things_whole(models: Path, machine: dict[str, str], tmp_path: Path) -> None:
-    write_tar(tmp_path / "web.tar", range(80))
+    write_tar(tmp_path / "web.tar", range(240))
     (tmp_path / "models").symlink_to(models)
     command = [sys.executable, "-m", "seesay", "capfilt", "web.tar", "clean-*.tar", *BOTH, "--batch-size", "2"]
     process = subprocess.Popen(
@@ -150,9 +150,9 @@ def test_control_c_leaves_things_whole(models: Path, machine: dict[str, str], tm
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors.decode().splitlines()[-1]) == (130, "interrupted")
     before = list(read_records(tmp_path / "clean.capfilt"))
-    assert 4 <= len(before) < 80
+    assert 4 <= len(before) < 240
     done = subprocess.run(command, cwd=tmp_path, env=machine, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     records = list(read_records(tmp_path / "clean.capfilt"))
     assert records[: len(before)] == before
-    assert [one.name for one in records] == [f"{number:05d}.png" for number in range(80)]
+    assert [one.name for one in records] == [f"{number:05d}.png" for number in range(240)]
