@@ -28,7 +28,7 @@ from seesay.library.search import WEIGHTS, Part
 from seesay.records import Embedding, Match
 
 RANKS = (1, 5, 10)
-READ = 16
+READ = 8
 STEPS: Mapping[Part, tuple[float, ...]] = {
     "words": (0.0, 0.1, 0.2, 0.3, 0.5),
     "caption": (0.0, 0.1, 0.2, 0.3, 0.5),

@@ -174,6 +174,20 @@ class TestVectors:
                 summed = sum(WEIGHTS[part] / (RANKS + rank) for part, rank in hit.why.ranks.items())
                 assert hit.score == pytest.approx(summed)
 
+    def test_what_was_read_is_not_encoded_again(
+        self, indexed: Library, load: Load, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model, pictures = load("pretrain"), []
+        see = model.see
+        monkeypatch.setattr(type(model), "see", lambda self, picture: pictures.append(picture) or see(picture))
+        monkeypatch.setattr("seesay.library.search.REMEMBERED", 3)
+        searcher = Searcher(indexed, model)
+        for words in ("a small red cat", "a small red dog"):
+            assert len(searcher.search(Query(text=words, cut=0, rerank=2)).hits) == 4
+        assert len(pictures) < 4, "both questions look at some of the same"
+        searcher.search(Query(text="a small red cat", cut=0, rerank=4))
+        assert len(searcher._remembered) == 3
+
     def test_a_ranking_that_weighs_nothing_has_no_say(self, indexed: Library, load: Load) -> None:
         model = load("pretrain")
         query = Query(text="a small red cat", cut=0)

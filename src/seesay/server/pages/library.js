@@ -186,7 +186,7 @@ export class LibraryView {
       if (words) {
         const slow = setTimeout(() => (this.count.textContent = "Searching …"), 400);
         try {
-          await this.#search(words, filters, thorough ? 16 : 0, signal);
+          await this.#search(words, filters, thorough ? 8 : 0, signal);
         } finally {
           clearTimeout(slow);
         }
