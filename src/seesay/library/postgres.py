@@ -166,9 +166,7 @@ class Postgres:
 
     def standing(self, items: Sequence[int], terms: Sequence[str]) -> dict[int, Standing]:
         rows = self.rows(f"SELECT rowid, {', '.join(COLUMNS)} FROM words WHERE rowid = ANY(?)", [list(items)])
-        nowhere: Standing = ({}, tuple(term.strip('"') for term in terms))
-        found = self._tokenizer.standing([(item, texts) for item, *texts in rows], terms)
-        return {item: found.get(item, nowhere) for item in items}
+        return self._tokenizer.standing([(item, texts) for item, *texts in rows], items, terms)
 
     # --------------------------------------------------------------------------------------------------------- vectors
 

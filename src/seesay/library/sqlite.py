@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesay.errors import DataError
-from seesay.library import words
 from seesay.library.database import KINDS, Kind, Run, Standing
 from seesay.library.migrations import APPLICATION, MIGRATIONS, migrate
 from seesay.library.vectors import Vectors, bring_up_index, open_matrix
+from seesay.library.words import COLUMNS, Tokenizer
 
 WAIT = 60.0
 """Seconds that a writer waits for another."""
@@ -29,6 +29,7 @@ class Sqlite:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = str(path)
+        self._tokenizer = Tokenizer()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
@@ -124,7 +125,9 @@ class Sqlite:
         return {item: _sum_of(sizes) for item, sizes in self.rows("SELECT id, sz FROM words_docsize")}
 
     def standing(self, items: Sequence[int], terms: Sequence[str]) -> dict[int, Standing]:
-        return words.standing(self.connection, items, terms)
+        marks = ",".join("?" * len(items))
+        rows = self.rows(f"SELECT rowid, {', '.join(COLUMNS)} FROM words WHERE rowid IN ({marks})", items)
+        return self._tokenizer.standing([(item, texts) for item, *texts in rows], items, terms)
 
     # --------------------------------------------------------------------------------------------------------- vectors
 

@@ -6,7 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from seesay.library.database import Run, Standing
+from seesay.library.database import Standing
 
 COLUMNS = ("caption", "text", "keywords", "description", "name")
 """What is searched: what the model says, what stands in the picture, keywords, people and places, what somebody wrote,
@@ -14,28 +14,6 @@ and the names of files."""
 TABLE = (
     f"CREATE VIRTUAL TABLE words USING fts5({', '.join(COLUMNS)}, tokenize = 'porter unicode61 remove_diacritics 2')"
 )
-
-
-def standing(run: Run, items: Sequence[int], terms: Sequence[str]) -> dict[int, Standing]:
-    """Where quoted terms stand in items of an FTS5 table."""
-    found: dict[int, Standing] = {item: ({}, tuple(term.strip('"') for term in terms)) for item in items}
-    if not terms or not items:
-        return found
-    marks = ",".join("?" * len(items))
-    within = f"FROM words WHERE words MATCH ? AND rowid IN ({marks})"
-    shown = ", ".join(f"highlight(words, {at}, char(2), char(3))" for at in range(len(COLUMNS)))
-    by_item: dict[int, dict[str, tuple[str, ...]]] = {}
-    for item, *columns in run.execute(f"SELECT rowid, {shown} {within}", [" OR ".join(terms), *items]):
-        by_column = {
-            name: tuple(dict.fromkeys(re.findall("\x02(.*?)\x03", column, re.DOTALL)))
-            for name, column in zip(COLUMNS, columns, strict=True)
-        }
-        by_item[item] = {name: hits for name, hits in by_column.items() if hits}
-    for term in terms:
-        for [item] in run.execute(f"SELECT rowid {within}", [term, *items]):
-            by_field, missing = found[item]
-            found[item] = by_field, tuple(one for one in missing if one != term.strip('"'))
-    return {item: (by_item.get(item, {}), missing) for item, (_, missing) in found.items()}
 
 
 class Tokenizer:
@@ -59,11 +37,30 @@ class Tokenizer:
         """The words of a quoted term."""
         return self.tokens([term, "", "", "", ""])[0]
 
-    def standing(self, rows: Iterable[tuple[int, Sequence[str]]], terms: Sequence[str]) -> dict[int, Standing]:
-        """Where the terms stand in items with these texts."""
-        kept = list(rows)
-        self._fill(kept)
-        return standing(self._connection, [item for item, _ in kept], terms)
+    def standing(
+        self, rows: Iterable[tuple[int, Sequence[str]]], items: Sequence[int], terms: Sequence[str]
+    ) -> dict[int, Standing]:
+        """Where quoted terms stand in items, of which these rows have the texts.
+
+        In a table of these few alone: FTS5 begins a search of its large one anew for each term and item.
+        """
+        self._fill(rows)
+        found: dict[int, Standing] = {item: ({}, tuple(term.strip('"') for term in terms)) for item in items}
+        if not terms:
+            return found
+        shown = ", ".join(f"highlight(words, {at}, char(2), char(3))" for at in range(len(COLUMNS)))
+        run = self._connection.execute
+        for item, *columns in run(f"SELECT rowid, {shown} FROM words WHERE words MATCH ?", [" OR ".join(terms)]):
+            by_column = {
+                name: tuple(dict.fromkeys(re.findall("\x02(.*?)\x03", column, re.DOTALL)))
+                for name, column in zip(COLUMNS, columns, strict=True)
+            }
+            found[item] = {name: hits for name, hits in by_column.items() if hits}, found[item][1]
+        for term in terms:
+            for [item] in run("SELECT rowid FROM words WHERE words MATCH ?", [term]):
+                hits, missing = found[item]
+                found[item] = hits, tuple(one for one in missing if one != term.strip('"'))
+        return found
 
     def _fill(self, rows: Iterable[tuple[int, Sequence[str]]]) -> None:
         self._connection.execute("DELETE FROM words")
