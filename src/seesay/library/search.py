@@ -47,9 +47,9 @@ K1, B = 1.2, 0.75
 CUT = 0.5
 REMEMBERED = 64
 """Encoded pictures: 9 MB of the built-in model, 150 MB of the largest BLIP."""
-WEIGHTS: Mapping[Part, float] = {"words": 0.2, "written": 1.0, "image": 1.0, "caption": 0.2, "match": 0.3}
+WEIGHTS: Mapping[Part, float] = {"words": 0.2, "written": 5.0, "image": 1.0, "caption": 0.3, "match": 5.0}
 """What each ranking counts for: chosen by `bench/search.py`, on other captions than those that it reports on; but
-"written", which those photographs do not have, counts as much as what the picture shows."""
+"written", which those photographs do not have, counts as much as what is read again."""
 EARTH = 6371.0
 """Kilometres from its centre."""
 
