@@ -22,6 +22,8 @@ LINKS, BREADTH = 16, 128
 """Neighbours of each vector, and how many are looked at for them (M and efConstruction)."""
 LOOKED = 512
 """Candidates that are looked at for a question, at least (efSearch)."""
+FOUNDATION, STEP = 2_000, 10_000
+"""Vectors that one thread adds, and then at a time: threads that begin a graph together leave some out of it."""
 STALE = 0.05
 """Part of the matrix that may be without an index before it is brought up."""
 
@@ -70,10 +72,12 @@ def bring_up(path: Path, matrix: NDArray[np.float16]) -> None:
     if made is None:
         width = matrix.shape[1]
         made = usearch.Index(ndim=width, metric="ip", dtype="f16", connectivity=LINKS, expansion_add=BREADTH)
-    step = 10_000
-    for start in range(len(made), len(matrix), step):
-        part = np.ascontiguousarray(matrix[start : start + step])
-        made.add(np.arange(start, start + len(part), dtype=np.uint64), part)
+    start = len(made)
+    while start < len(matrix):
+        alone = start < FOUNDATION
+        part = np.ascontiguousarray(matrix[start : FOUNDATION if alone else start + STEP])
+        made.add(np.arange(start, start + len(part), dtype=np.uint64), part, threads=1 if alone else 0)
+        start += len(part)
     partial = path.with_name(f".{path.name}.partial")
     made.save(str(partial))
     partial.replace(path)
