@@ -39,6 +39,7 @@ import torch
 from numpy.typing import NDArray
 
 import seesay
+from pages import write_into
 from seesay.blip.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from seesay.blip.config import BlipConfig
 from seesay.blip.model import Blip, from_checkpoint, to_arrays
@@ -141,7 +142,7 @@ def main() -> None:
     tables = "\n".join(lines_of(results))
     print(tables)
     if given.page:
-        write_into(given.page, tables)
+        write_into(given.page, BEGIN, END, tables)
 
 
 class Experiment:
@@ -457,12 +458,6 @@ def lines_of(results: Sequence[Mapping[str, object]]) -> Iterator[str]:
     kept = figure("noise", "kept by matching at one half", times=100)
     yield f"The captioner's CIDEr is {figure('fine-tuned', 'captioner', 'cider')}. By the paper's rule, matching from"
     yield f"one half on, {kept} per cent of the found captions would be kept."
-
-
-def write_into(page: Path, tables: str) -> None:
-    """Put the tables between their marks."""
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    write_text(page, f"{before}{BEGIN}\n\n{tables}\n\n{END}{rest.split(END)[1]}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 import seesay
+from pages import write_into
 from seesay.data import read_flickr
 from seesay.describe import Blip, Describer, Seen, as_blip
 from seesay.errors import ImageError
@@ -93,9 +94,7 @@ def main() -> None:
             print(line, flush=True)
             said.append(line)
     if arguments.page:
-        told = "\n".join(said)
-        before, rest = arguments.page.read_text(encoding="utf-8").split(BEGIN)
-        arguments.page.write_text(f"{before}{BEGIN}\n\n{told}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        write_into(arguments.page, BEGIN, END, "\n".join(said))
 
 
 def measured(library: Library, model: Standing, source: Source, records: int) -> Iterator[str]:

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import seesay
+from pages import write_into
 from seesay.data import Example, read_flickr
 from seesay.describe import Blip, Describer, Seen, as_blip
 from seesay.images import ImageLike
@@ -113,8 +114,7 @@ def main() -> None:
     )
     print(said)
     if arguments.page:
-        before, rest = arguments.page.read_text(encoding="utf-8").split(BEGIN)
-        arguments.page.write_text(f"{before}{BEGIN}\n\n{said}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        write_into(arguments.page, BEGIN, END, said)
 
 
 def read_split(folder: Path, split: str) -> Iterable[Example]:

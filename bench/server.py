@@ -32,6 +32,7 @@ from fastapi import FastAPI, Request
 from PIL import Image
 
 import seesay
+from pages import write_into
 from traffic import Picture, Traffic
 
 SIZES = {
@@ -65,9 +66,7 @@ def main() -> None:
             print(line, flush=True)
             table.append(line)
         if options.page:
-            told = "\n".join(table)
-            before, rest = options.page.read_text(encoding="utf-8").split(BEGIN)
-            options.page.write_text(f"{before}{BEGIN}\n\n{told}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+            write_into(options.page, BEGIN, END, "\n".join(table))
     if options.requests:
         counted(options.requests, options.folder)
 

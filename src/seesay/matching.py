@@ -3,12 +3,12 @@ the other compares vectors that were made apart (ITC)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seesay.engine.base import Engine, Floats
+from seesay.engine.base import Engine, Floats, Ints
 from seesay.records import Match
 from seesay.texts import ROWS, Text, TextReader, bundles
 
@@ -36,15 +36,8 @@ def likelihoods(
     engine: Engine, reader: TextReader, features: Sequence[Floats], texts: Sequence[Sequence[Text]]
 ) -> list[NDArray[np.float64]]:
     """For each picture (texts,): the log-probability of each of its texts as its caption, in nats."""
-    places = [(picture, place) for picture, beside in enumerate(texts) for place in range(len(beside))]
-    pictures = [picture for picture, _ in places]
     found = [np.zeros(len(beside)) for beside in texts]
-    for call in bundles(pictures, [0] * len(places), TOLD):
-        rows = [places[row] for one in call for row in one]
-        ids, mask = reader.as_captions([texts[picture][place] for picture, place in rows])
-        told = engine.likelihoods(ids, mask, np.concatenate([features[pictures[one[0]]] for one in call]))
-        for (picture, place), one in zip(rows, told.tolist(), strict=True):
-            found[picture][place] = one
+    _fill(found, engine.likelihoods, reader.as_captions, features, texts, TOLD)
     return found
 
 
@@ -60,16 +53,28 @@ def _scores(
     engine: Engine, reader: TextReader, features: Sequence[Floats], texts: Sequence[Sequence[Text]]
 ) -> list[NDArray[np.float64]]:
     """For each picture (texts, 2): what speaks against each of its texts, and for it."""
+    found = [np.zeros((len(beside), 2)) for beside in texts]
+    _fill(found, engine.match, reader.beside_pictures, features, texts, ROWS)
+    return found
+
+
+def _fill(
+    found: Sequence[NDArray[np.float64]],
+    ask: Callable[[Ints, Ints, Floats], Floats],
+    tokens: Callable[[Sequence[Text]], tuple[Ints, Ints]],
+    features: Sequence[Floats],
+    texts: Sequence[Sequence[Text]],
+    most: int,
+) -> None:
+    """Put what the engine says of each picture and its own texts in its place, asking about `most` texts at a time."""
     places = [(picture, place) for picture, beside in enumerate(texts) for place in range(len(beside))]
     pictures = [picture for picture, _ in places]
-    found = [np.zeros((len(beside), 2)) for beside in texts]
-    for call in bundles(pictures, [0] * len(places)):
+    for call in bundles(pictures, [0] * len(places), most):
         rows = [places[row] for one in call for row in one]
-        ids, mask = reader.beside_pictures([texts[picture][place] for picture, place in rows])
-        logits = engine.match(ids, mask, np.concatenate([features[pictures[one[0]]] for one in call]))
-        for (picture, place), pair in zip(rows, logits.astype(np.float64), strict=True):
-            found[picture][place] = pair
-    return found
+        ids, mask = tokens([texts[picture][place] for picture, place in rows])
+        told = ask(ids, mask, np.concatenate([features[pictures[one[0]]] for one in call]))
+        for (picture, place), one in zip(rows, told, strict=True):
+            found[picture][place] = one
 
 
 def _probability(no: float, yes: float) -> float:

@@ -31,7 +31,9 @@ def experiment() -> ModuleType:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules["capfilt_experiment"] = module  # dataclasses look for it there
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "bench")  # where its neighbours are
+        spec.loader.exec_module(module)
     return module
 
 

@@ -144,18 +144,13 @@ class OnnxEngine:
         """See `engine.base.Engine.likelihoods`. The texts of an image stand behind one another in one row."""
         check_texts(ids, mask, len(features), self.config.text.max_position_embeddings)
         decoder = self._graph("decoder", "caption")
-        fed = self._contexts("context", "caption", features) | _empty_cache(decoder, len(features))
+        fed = _context(self._graph("context", "caption"), features) | _empty_cache(decoder, len(features))
         each, length = len(ids) // len(features), ids.shape[1] - 1
         earlier = np.kron(np.eye(each), np.tril(np.ones((length, length)))) > 0
-        hidden = np.where(earlier, np.float32(0), np.float32(_HIDDEN))
-        tokens = {
-            "ids": ids[:, :-1].reshape(len(features), -1),
-            "positions": np.tile(np.arange(length), each),
-            "mask": np.tile(hidden, (len(features), 1, 1, 1)),
-            "wanted": np.arange(each * length),
-        }
-        given = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in tokens.items()}
-        [found] = decoder.run_with_ort_values(["logits"], given | fed)
+        seen = np.tile(earlier, (len(features), 1, 1))
+        positions, wanted = np.tile(np.arange(length), each), np.arange(each * length)
+        tokens = _tokens(ids[:, :-1].reshape(len(features), -1), positions, seen, wanted)
+        [found] = decoder.run_with_ort_values(["logits"], tokens | fed)
         logits: Floats = found.numpy().reshape(len(ids) * length, -1)
         logits -= logits.max(axis=1, keepdims=True)
         said = np.take_along_axis(logits, ids[:, 1:].reshape(-1, 1), axis=1)[:, 0]
@@ -179,17 +174,10 @@ class OnnxEngine:
     def _read(self, ids: Ints, mask: Ints, features: Floats, *wanted: str) -> list[Floats]:
         check_texts(ids, mask, len(features), self.config.text.max_position_embeddings)
         verb = "read texts beside a picture"
-        context = {name: value.numpy() for name, value in self._contexts("reader_context", verb, features).items()}
-        fed = _texts(ids, mask) | context
+        context = _context(self._graph("reader_context", verb), features)
+        fed = _texts(ids, mask) | {name: value.numpy() for name, value in context.items()}
         found: list[Floats] = self._graph("reader", verb).run(list(wanted), fed)
         return found
-
-    def _contexts(self, name: str, verb: str, features: Floats) -> dict[str, onnxruntime.OrtValue]:
-        """Cross-attention keys and values over features, by the names that a graph reads them under."""
-        graph = self._graph(name, verb)
-        names = [output.name for output in graph.get_outputs()]
-        given = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(features, np.float32))
-        return dict(zip(names, graph.run_with_ort_values(names, {"features": given}), strict=True))
 
     def _graph(self, name: str, verb: str = "see") -> onnxruntime.InferenceSession:
         """Raises CapabilityError where the model has none of that name and so cannot do `verb`."""
@@ -222,9 +210,7 @@ class OnnxSession:
     ) -> None:
         images, length = len(context), len(prompt)
         self._decoder, self._beams, self._longest = decoder, beams, longest
-        names = [output.name for output in context_graph.get_outputs()]
-        features = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(context, np.float32))
-        self._context = dict(zip(names, context_graph.run_with_ort_values(names, {"features": features}), strict=True))
+        self._context = _context(context_graph, context)
         self._outputs = [output.name for output in decoder.get_outputs()]
         self._past = _empty_cache(decoder, images)
         self._live: NDArray[np.intp] = np.arange(images)  # images still wanted, among those carried
@@ -273,9 +259,7 @@ class OnnxSession:
         """One call of the decoder: ids (carried, S), seen (carried, S, T + S). Logits (carried, wanted, vocabulary)."""
         self._length = int(positions[-1]) + 1
         check_length(self._length, self._longest)
-        mask = np.where(seen, np.float32(0), np.float32(_HIDDEN))[:, None]
-        fed = {"ids": ids, "positions": positions, "mask": mask, "wanted": wanted}
-        inputs = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in fed.items()}
+        inputs = _tokens(ids, positions, seen, wanted)
         given = self._decoder.run_with_ort_values(self._outputs, inputs | self._context | self._past)
         found = dict(zip(self._outputs, given, strict=True))
         logits: Floats = found.pop("logits").numpy()
@@ -289,6 +273,20 @@ def _texts(ids: Ints, mask: Ints) -> dict[str, NDArray[np.generic]]:
     hidden = np.where(np.asarray(mask) != 0, np.float32(0), np.float32(_HIDDEN))[:, None, None]
     added = np.ascontiguousarray(np.broadcast_to(hidden, (rows, 1, length, length)))
     return {"ids": np.asarray(ids, np.int64), "positions": np.arange(length), "mask": added}
+
+
+def _context(graph: onnxruntime.InferenceSession, features: Floats) -> dict[str, onnxruntime.OrtValue]:
+    """Cross-attention keys and values over features, by the names that other graphs read them under."""
+    names = [output.name for output in graph.get_outputs()]
+    given = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(features, np.float32))
+    return dict(zip(names, graph.run_with_ort_values(names, {"features": given}), strict=True))
+
+
+def _tokens(ids: Ints, positions: Ints, seen: NDArray[np.bool_], wanted: Ints) -> dict[str, onnxruntime.OrtValue]:
+    """What the decoder reads for ids (images, S), positions (S,), seen (images, S, T + S) and wanted (n,)."""
+    mask = np.where(seen, np.float32(0), np.float32(_HIDDEN))[:, None]
+    fed = {"ids": ids, "positions": positions, "mask": mask, "wanted": wanted}
+    return {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in fed.items()}
 
 
 def _empty_cache(decoder: onnxruntime.InferenceSession, images: int) -> dict[str, onnxruntime.OrtValue]:

@@ -109,7 +109,7 @@ class Why:
     match: float | None = None
     """Probability by the matching head."""
     ranks: Mapping[Part, int] = field(default_factory=dict)
-    """Place in each ranking, from 1; in that by the matching head among those that it read."""
+    """Place in each ranking, from 1; in "match" among those that were read again."""
 
 
 @dataclass(frozen=True, slots=True)

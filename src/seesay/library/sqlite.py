@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ class Sqlite:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = str(path)
-        self._tokenizer = Tokenizer()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
@@ -123,6 +123,10 @@ class Sqlite:
     def word_counts(self) -> Mapping[int, int]:
         """FTS5 keeps how many words stand in each column, in its table of sizes."""
         return {item: _sum_of(sizes) for item, sizes in self.rows("SELECT id, sz FROM words_docsize")}
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return Tokenizer()
 
     def standing(self, items: Sequence[int], terms: Sequence[str]) -> dict[int, Standing]:
         marks = ",".join("?" * len(items))

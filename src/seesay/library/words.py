@@ -17,7 +17,7 @@ TABLE = (
 
 
 class Tokenizer:
-    """FTS5 in memory, for a library that is kept elsewhere."""
+    """FTS5 in memory, for a library that is kept elsewhere, and for what is asked of a few of its items."""
 
     def __init__(self) -> None:
         # One thread at a time, whichever: as the library that it serves.
@@ -44,10 +44,10 @@ class Tokenizer:
 
         In a table of these few alone: FTS5 begins a search of its large one anew for each term and item.
         """
-        self._fill(rows)
         found: dict[int, Standing] = {item: ({}, tuple(term.strip('"') for term in terms)) for item in items}
         if not terms:
             return found
+        self._fill(rows)
         shown = ", ".join(f"highlight(words, {at}, char(2), char(3))" for at in range(len(COLUMNS)))
         run = self._connection.execute
         for item, *columns in run(f"SELECT rowid, {shown} FROM words WHERE words MATCH ?", [" OR ".join(terms)]):
