@@ -71,9 +71,10 @@ class OnnxEngine:
         self.threads = threads or physical_cores()
         # Graphs open at once, in the background: while one is waited for, or a photo decoded, the others come too.
         self._opener = ThreadPoolExecutor(thread_name_prefix="seesay-open")
+        self._own: Path | None = None
         if cache is None:
-            cache = Path(tempfile.mkdtemp(prefix="seesay-"))
-            weakref.finalize(self, _remove, cache, self._opener)
+            self._own = cache = Path(tempfile.mkdtemp(prefix="seesay-"))
+            weakref.finalize(self, _end, self._opener, cache)
         exact = precision == "fp32" or _sums_bytes_exactly(cache / "converted")
         self.precision: Literal["fp32", "int8"] = (
             "int8" if precision == "int8" or (precision == "auto" and exact) else "fp32"
@@ -91,8 +92,8 @@ class OnnxEngine:
             self._begin_opening(name)
 
     def close(self) -> None:
-        """Open no more graphs, and wait for those that are opening: then their folder may be removed."""
-        self._opener.shutdown(cancel_futures=True)
+        """Open no more graphs, and wait for those that are opening; a folder of the engine's own goes then."""
+        _end(self._opener, self._own)
 
     def encode(self, pixels: Floats) -> Encoded:
         """pixels: (images, 3, side, side), normalised. Raises UsageError for another shape."""
@@ -305,10 +306,11 @@ def _rows(value: onnxruntime.OrtValue, rows: NDArray[np.intp]) -> onnxruntime.Or
     return onnxruntime.OrtValue.ortvalue_from_numpy(value.numpy()[rows]) if len(value.shape()) > 1 else value
 
 
-def _remove(folder: Path, opener: ThreadPoolExecutor) -> None:
-    """Remove graphs that nobody is opening any more."""
+def _end(opener: ThreadPoolExecutor, own: Path | None) -> None:
+    """Open no more; remove graphs in a folder of the engine's own, once nobody is opening them."""
     opener.shutdown(cancel_futures=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    if own:
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def open_graph(path: Path, threads: int) -> onnxruntime.InferenceSession:

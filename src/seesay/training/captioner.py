@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -41,8 +40,5 @@ class Captioner:
 def captioner(model: Blip, photos: Photos, vocabulary: Path) -> Iterator[Captioner]:
     """A captioner with the weights that the model has now; `vocabulary` is the folder of its vocab.txt."""
     checkpoint = Checkpoint(model.config, to_arrays(model), vocabulary, key="training")
-    with (
-        tempfile.TemporaryDirectory(prefix="seesay-") as cache,
-        closing(OnnxEngine(checkpoint, "fp32", torch.get_num_threads(), Path(cache))) as engine,
-    ):
+    with closing(OnnxEngine(checkpoint, "fp32", torch.get_num_threads())) as engine:
         yield Captioner(model, describe.Blip(checkpoint, engine, NAME), photos)

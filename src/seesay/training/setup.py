@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -80,10 +78,7 @@ class Setup:
 
             yield describe.Blip(checkpoint, TorchEngine(checkpoint, "fp32", device=self.device), NAME)
             return
-        with (
-            tempfile.TemporaryDirectory(prefix="seesay-") as cache,
-            closing(OnnxEngine(checkpoint, "fp32", torch.get_num_threads(), Path(cache))) as engine,
-        ):
+        with closing(OnnxEngine(checkpoint, "fp32", torch.get_num_threads())) as engine:
             yield describe.Blip(checkpoint, engine, NAME)
 
 
