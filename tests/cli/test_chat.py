@@ -47,11 +47,11 @@ def test_every_line_of_a_pipe_is_a_question(seesay: Run, answerer: str, tmp_path
 
 def test_what_goes_wrong_is_told_and_the_rest_goes_on(seesay: Run, answerer: str, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("somebody's")
-    lines = b"/save mine.txt\n/image nowhere.png\n/fly\n???\na cat\n"
+    lines = b"/save mine.txt\n/image nowhere.png\n/fly\n/save\n???\na cat\n"
     done = seesay("chat", "red.png", stdin=lines, SEESAY_MODEL=answerer)
     assert done.returncode == 1
     assert len(done.stdout.split()) >= 1
-    for told in ("mine.txt exists", "nowhere.png", "/help lists them", "holds no word"):
+    for told in ("mine.txt exists", "nowhere.png", "/help lists them", "Write /save FILE", "holds no word"):
         assert told in done.stderr
     assert (tmp_path / "mine.txt").read_text() == "somebody's"
     assert seesay("chat", "nowhere.png", stdin=b"", SEESAY_MODEL=answerer).returncode == 1

@@ -210,6 +210,7 @@ class TestClassify:
         (["ask", "photos", "scans/*"], "neither a picture"),
         (["ask", "photos", "a cat?", "a cat?"], "given twice"),
         (["ask", "photos", "a cat?", "--answers", "yes,no", "--count", "2"], "ranked, not searched for"),
+        (["ask", "photos", "a cat?", "--answers", ""], "holds no answer"),
         (["ask", "photos", "a cat?", "--format", "coco"], "Invalid value"),
         (["ask", "photos", "a cat?", "--skip-existing"], "nothing to go on with"),
         (["match", "photos/0-red.png", "photos"], "No text"),

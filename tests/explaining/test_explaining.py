@@ -166,6 +166,14 @@ def test_the_sheet_shows_heat_where_the_word_looked(load, picture: Image.Image) 
     assert abs(heated[192:, :64] - 128).mean() < 1
 
 
+def test_the_sheet_has_room_for_the_score_below_long_texts_and_narrow_pictures(load, picture: Image.Image) -> None:
+    told = explain(load("match"), picture, "a cat and a dog on the grass " * 4)
+    low, high = (np.asarray(to_image(replace(told, probability=chance), picture)) for chance in (0.31, 0.87))
+    assert (low != high).any(), "the text pushed the score out"
+    narrow = to_image(explain(load("match"), picture, "cat"), Image.new("RGB", (20, 200)))
+    assert narrow.width >= 2 * 128
+
+
 class Page(HTMLParser):
     """What a page holds: its pictures, its labels, and any address that leads out of it."""
 

@@ -12,7 +12,7 @@ from seesay.cli.arguments import files, pictures_and_texts
 from seesay.cli.formats import Row, answer_row, answers
 from seesay.cli.options import cost_option, listed, machine_options, search_changes, search_options
 from seesay.cli.pictures import STATUS, Telling, picture_options, tell
-from seesay.errors import ImageError
+from seesay.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from seesay.asking import AskOptions
@@ -59,7 +59,10 @@ def ask(ctx: click.Context, /, arguments: tuple[str, ...], **given: Any) -> None
     from seesay.asking import AskOptions
 
     sources, questions = pictures_and_texts(arguments, given["question"], "--question")
-    options = AskOptions(answers=listed(given["choice"]), **search_changes(given))
+    choice = listed(given["choice"])
+    if given["choice"] and not choice:  # an empty variable of a shell would ask for free words unnoticed
+        raise UsageError("--answers holds no answer", "Give some, such as yes,no, or leave it out.")
+    options = AskOptions(answers=choice, **search_changes(given))
 
     def answered(model: Describer) -> Tell[list[Answer]]:
         model.need("ask")

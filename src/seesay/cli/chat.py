@@ -111,10 +111,12 @@ class _Session:
         elif name == "/undo":
             gone = self.talk.undo()
             click.echo(f"Forgotten: {_printed(gone.question)}" if gone else "There is nothing to forget.")
-        elif name == "/image" and rest:
+        elif name in ("/image", "/save") and not rest:
+            raise UsageError(f"{name} names no file", f"Write {name} FILE.")
+        elif name == "/image":
             self.talk.show(self._open(rest))
             self.picture = rest
-        elif name == "/save" and rest:
+        elif name == "/save":
             self._save(Path(rest))
         else:
             raise UsageError(f"{line} is no command", "/help lists them.")

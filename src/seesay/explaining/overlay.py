@@ -25,6 +25,8 @@ OPACITY = 0.8
 PANEL = 256
 """Side of the square that a picture is fitted into on the sheet, in pixels."""
 COLUMNS = 5
+NARROWEST = 128
+"""Of a column of the sheet, in pixels: a tall, narrow picture leaves room for the words below it."""
 PAGE = 800
 """The longer side of the picture on the page, in pixels."""
 MARGIN, LINE = 8, 20
@@ -38,19 +40,20 @@ def to_image(explanation: Explanation, picture: Image) -> Image:
     from PIL import Image, ImageDraw, ImageFont
 
     small = _fitted(picture, PANEL)
-    panels = [(small, _headline(explanation))]
-    panels += [(_heated(small, word.heat), _label(word)) for word in explanation.words]
+    panels = [(small, explanation.text, _match(explanation))]
+    panels += [(_heated(small, word.heat), word.text, _sure(word)) for word in explanation.words]
     columns = min(COLUMNS, len(panels))
-    width, height = small.width + 2 * MARGIN, small.height + 2 * MARGIN + 2 * LINE
+    room = max(small.width, NARROWEST)
+    width, height = room + 2 * MARGIN, small.height + 2 * MARGIN + 2 * LINE
     rows = -(-len(panels) // columns)
     sheet = Image.new("RGB", (columns * width, rows * height), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    for number, (panel, label) in enumerate(panels):
+    for number, (panel, text, sure) in enumerate(panels):
         row, column = divmod(number, columns)
         left, top = column * width + MARGIN, row * height + MARGIN
         sheet.paste(panel, (left, top))
         unsupported = number > 0 and explanation.words[number - 1].supported is False
-        for line, part in enumerate(_lines(draw, label, small.width, font)):
+        for line, part in enumerate(_lines(draw, text, sure, room, font)):
             place = (left, top + small.height + 4 + line * LINE)
             draw.text(place, part, "firebrick" if unsupported else "black", font)
     return sheet
@@ -78,7 +81,7 @@ def to_html(explanation: Explanation, picture: Image) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>{escape(explanation.text)}</title><style>{STYLE}{rules}</style></head><body>"
-        f'<h1>{escape(_headline(explanation))}</h1>{choices}<p class="text">{labels}</p>'
+        f'<h1>{escape(f"{explanation.text} {_match(explanation)}".strip())}</h1>{choices}<p class="text">{labels}</p>'
         f'<div class="picture"><img src="{_jpeg(shown)}" alt="{escape(explanation.text)}">{heats}</div>'
         f"{_phrases(explanation)}<p>{escape(_method(explanation))}</p></body></html>\n"
     )
@@ -110,15 +113,14 @@ def _phrases(explanation: Explanation) -> str:
     return f"<table>{head}{rows}</table>" if rows else ""
 
 
-def _headline(explanation: Explanation) -> str:
-    chance = explanation.probability
-    return explanation.text if chance is None else f"{explanation.text} (match {chance:.2f})"
+def _match(explanation: Explanation) -> str:
+    return "" if explanation.probability is None else f"(match {explanation.probability:.2f})"
 
 
-def _label(word: Word) -> str:
+def _sure(word: Word) -> str:
     if word.supported is False:
-        return f"{word.text} (not borne out)"
-    return word.text if word.probability is None else f"{word.text} {word.probability:.2f}"
+        return "(not borne out)"
+    return "" if word.probability is None else f"{word.probability:.2f}"
 
 
 def _method(explanation: Explanation) -> str:
@@ -158,18 +160,27 @@ def overlay(heat: Floats, size: tuple[int, int]) -> Image:
     return Image.fromarray(np.rint(rgba).astype(np.uint8))
 
 
-def _lines(draw: ImageDraw, text: str, width: int, font: FreeTypeFont | object) -> Sequence[str]:
-    """At most two lines that fit; what is left over ends in dots."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if draw.textlength(longer, font) <= width:  # type: ignore[arg-type]  # Pillow's two kinds of fonts
-            lines[-1] = longer
-        elif len(lines) == 1:
-            lines.append(word)
-        else:
-            lines[-1] += " ..."
+def _lines(draw: ImageDraw, text: str, sure: str, width: int, font: FreeTypeFont | object) -> Sequence[str]:
+    """The text with its score behind it, on two lines at most. Of a long text the end gives way to dots, never the
+    score."""
+    words = text.split()
+    for kept in range(len(words), 0, -1):
+        shown = words[:kept] + ["..."] * (kept < len(words))
+        lines = _broken(draw, [*shown, *sure.split()], width, font)
+        if len(lines) <= 2:
             break
+    return lines[:2]
+
+
+def _broken(draw: ImageDraw, words: Sequence[str], width: int, font: FreeTypeFont | object) -> list[str]:
+    """Words in lines that fit, as far as each fits by itself."""
+    lines = [""]
+    for word in words:
+        longer = f"{lines[-1]} {word}".strip()
+        if not lines[-1] or draw.textlength(longer, font) <= width:  # type: ignore[arg-type]  # Pillow's two kinds of fonts
+            lines[-1] = longer
+        else:
+            lines.append(word)
     return lines
 
 
