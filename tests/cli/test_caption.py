@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -13,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from hub_server import HubServer, pull_request
 from seesay.cli.main import cli
@@ -93,6 +96,18 @@ class TestWhatIsPrinted:
     def test_a_picture_on_standard_input(self, seesay: Run, photos: Path) -> None:
         expected = seesay("caption", "photos/2-blue.png").stdout
         assert seesay("caption", "-", stdin=(photos / "2-blue.png").read_bytes()).stdout == f"-: {expected}"
+
+    def test_a_picture_written_as_text(self, invoke: Invoke, tmp_path: Path) -> None:
+        """Longer than any path may be, so that asking the file system about it is an error."""
+        noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "noise.png")
+        text = base64.b64encode((tmp_path / "noise.png").read_bytes()).decode()
+        assert len(text) > 4096
+        expected = invoke("noise.png").stdout
+        for source in (f"data:image/png;base64,{text}", text):
+            assert invoke(source).stdout.endswith(f": {expected}")
+            beside = invoke(source, "--format", "txt-sidecar")
+            assert (beside.exit_code, "no file" in beside.stderr) == (1, True)
 
 
 class TestBadPictures:

@@ -159,7 +159,7 @@ class SideCars:
     def wants(self, *key: str) -> bool:
         [name] = key
         beside = Path(name).with_suffix(".txt")
-        if not Path(name).is_file():
+        if not os.path.isfile(name):  # it may be no path at all, and longer than one can be
             raise ImageRefused(f"no file {name} that a side-car could lie beside", "Use --format jsonl --output FILE.")
         if beside in self._written:
             raise ImageRefused(f"{beside} already holds the caption of another picture", "Use --format jsonl.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -120,7 +121,7 @@ def tell(ctx: click.Context, sources: Sequence[str], given: dict[str, Any], tell
     model_says = telling.tell(telling.around(model, settings) if telling.around else model)
     if metered:
         _announce(metered, sources, given, telling)
-    one = len(sources) == 1 and Path(sources[0]).is_file() and not _uncounted(sources, given)
+    one = len(sources) == 1 and os.path.isfile(sources[0]) and not _uncounted(sources, given)
     with closing(target.open(sys.stdout.buffer, nameless=one)) as output:
         to_terminal = target.path is None and sys.stdout.isatty()
         status = Status("pictures", _count(sources, given))
