@@ -92,6 +92,12 @@ def test_32_bit_grey_is_stretched(photos, encode, dtype):
     assert np.abs(picture - expected).max() <= 0.5 + 1e-3
 
 
+def test_a_tiff_of_a_kind_that_pillow_cannot_read_is_not_called_damaged(photos):
+    with pytest.raises(ImageUnreadable, match="of a kind that cannot be read") as caught:
+        decode((photos / "multipage_rgb.tif").read_bytes())  # 64-bit floats in colour
+    assert "8 bits" in caught.value.remedy
+
+
 def test_floats_that_are_not_numbers(encode):
     values = np.array([[np.nan, 1.0], [0.0, np.inf]], np.float32)
     picture = decode(encode(Image.fromarray(values), "TIFF"))

@@ -90,6 +90,15 @@ def test_folder_without_pictures(here, outcomes):
     assert outcomes("notes") == [("notes", ImageNotFound)]
 
 
+def test_tar_without_pictures(here, outcomes):
+    (here / "texts.tar").write_bytes(tar_of([("a.txt", b"no picture")]))
+    assert outcomes("texts.tar") == [("texts.tar", ImageNotFound)]
+
+
+def test_an_empty_name_is_not_the_current_folder(here, outcomes):
+    assert outcomes("") == [("", ImageNotFound)]
+
+
 def test_natural_order():
     mixed = ["b", "a10", "a9", "A9b", "10", "9", "a²", "a", "1a", "a1b2", "a1b10", "٣"]
     ordered = sorted(mixed, key=natural)

@@ -170,6 +170,8 @@ def translated(data: bytes = b"", kind: Format | None = None) -> Iterator[None]:
         if "truncated" in str(error).lower() or (kind and is_cut_short(data, kind)):
             message = f"truncated {name}: {len(data):,} bytes are there, and the end is missing ({error})"
             raise ImageUnreadable(message, "copy or download it again") from error
+        if "unknown pixel mode" in str(error):  # so says Pillow's TIFF reader of, among others, floats in colour
+            raise ImageUnreadable(f"a {name} of a kind that cannot be read", "save it with 8 bits a channel") from error
         raise ImageUnreadable(f"damaged {name} ({error})", "save it again from its source, or leave it out") from error
 
 

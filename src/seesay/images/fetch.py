@@ -104,7 +104,8 @@ def _connect(host: str, port: int, deadline: float, allow_private: bool) -> sock
     if not acceptable:
         # Without the addresses: a server that passes this on must not become a map of its network.
         message = f"{host} is not at a public address"
-        raise ImageRefused(message, "allow private addresses only for sources you trust (allow_private=True)")
+        remedy = "for sources you trust: --allow-private-urls, in Python allow_private=True"
+        raise ImageRefused(message, remedy)
     for index, address in enumerate(acceptable):
         left = len(acceptable) - index
         try:

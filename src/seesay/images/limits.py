@@ -36,7 +36,7 @@ class Limits:
         if width * height > self.pixels:
             raise ImageTooLarge(
                 f"{width} x {height} is {width * height:,} pixels; the limit is {self.pixels:,}",
-                "make the picture smaller, or raise Limits(pixels=...) if you trust where it comes from",
+                "make it smaller, or if you trust where it comes from, in Python, raise Limits(pixels=...)",
             )
 
     def check_bytes(self, size: int) -> None:
@@ -44,7 +44,7 @@ class Limits:
         if size > self.bytes:
             raise ImageTooLarge(
                 f"{size:,} bytes; the limit is {self.bytes:,}",
-                "make the picture smaller, or raise Limits(bytes=...) if you trust where it comes from",
+                "make it smaller, or if you trust where it comes from, in Python, raise Limits(bytes=...)",
             )
 
 

@@ -63,6 +63,8 @@ def read_bytes(source: str | Path | bytes, *, limits: Limits = DEFAULT_LIMITS, a
             from seesay.images.fetch import fetch
 
             return fetch(source, limits=limits, allow_private=allow_private)
+        if not source:  # Path("") is the current folder
+            raise ImageNotFound("an empty name", "name a picture")
         if is_inline(source):
             return _from_data_uri(source, limits) if source[:5].lower() == "data:" else _from_base64(source, limits)
     return _from_file(Path(source), limits)

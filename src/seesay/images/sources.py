@@ -214,12 +214,17 @@ class _Expansion:
             yield failing(pattern, ImageNotFound(f"no picture matches {pattern}", "check the pattern"))
 
     def _tar(self, path: str) -> Iterator[Picture]:
+        empty = True
         try:
             for name, size, read in members(path):
                 if _is_picture_name(name):
+                    empty = False
                     yield self._member(f"{path}/{name}", size, read)
         except ImageError as error:
             yield failing(path, error)
+        else:
+            if empty:
+                yield failing(path, ImageNotFound(f"no pictures in {path}", "name a tar that holds pictures"))
 
     def _member(self, name: str, size: int, read: Callable[[], bytes]) -> Picture:
         try:
