@@ -62,7 +62,7 @@ class Standing:
 
     def __init__(self, model: Blip, files: Sequence[Path]) -> None:
         self.name, self.capabilities, self.embed_text = model.name, model.capabilities, model.embed_text
-        self.matches, self.relevances = model.matches, model.relevances
+        self.matches = model.matches
         self._model, self._files = model, files
 
     def see(self, image: Path) -> Seen:

@@ -53,7 +53,6 @@ class Remembering:
         self._seen: dict[Path, Seen] = {}
         self._texts: dict[str, Embedding] = {}
         self._pairs: dict[tuple[int, str], Match] = {}
-        self._told: dict[tuple[int, str], float] = {}
 
     def embed_text(self, text: str) -> Embedding:
         if text not in self._texts:
@@ -66,12 +65,6 @@ class Remembering:
         found = self._model.matches([*new.values()], [[text] for _, text in new]) if new else []
         self._pairs |= {pair: one[0] for pair, one in zip(new, found, strict=True) if isinstance(one, list)}
         return [[self._pairs[pair]] for pair in pairs]
-
-    def relevances(self, images: Sequence[Seen], text: str) -> list[float]:
-        new = {(id(image), text): image for image in images if (id(image), text) not in self._told}
-        found = self._model.relevances([*new.values()], text) if new else []
-        self._told |= {pair: one for pair, one in zip(new, found, strict=True) if isinstance(one, float)}
-        return [self._told[id(image), text] for image in images]
 
     def embed_image(self, image: ImageLike | Seen) -> Embedding:
         return self._model.embed_image(image)

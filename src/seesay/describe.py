@@ -22,7 +22,7 @@ from seesay.errors import CapabilityError, ImageError, UsageError
 from seesay.images import ImageLike, open_image, to_pixels
 from seesay.images.limits import DEFAULT_LIMITS, Limits
 from seesay.records import Answer, Caption, Embedding, Match, Provenance
-from seesay.texts import TextReader, begins_with_vowel, tidy
+from seesay.texts import TextReader, begins_with_vowel
 from seesay.tokenizer import Tokenizer
 
 CERTAIN = 0.35
@@ -220,8 +220,8 @@ class Blip:
         read = [[self._reader.read(text) for text in beside] for beside in texts]
 
         def match(seen: Sequence[Seen], rows: Sequence[int]) -> list[list[Match]]:
-            beside = [read[row] for row in rows]
-            found = matching.match(self.engine, self._reader, [one.encoded.features for one in seen], beside)
+            features, beside = [one.encoded.features for one in seen], [read[row] for row in rows]
+            found = matching.match(self.engine, self._reader, features, beside, self.checkpoint.calibration)
             provenance = self.provenance({}, start, len(seen))
             return [[replace(one, provenance=provenance) for one in matches] for matches in found]
 
@@ -238,30 +238,12 @@ class Blip:
         """
         self.need("caption")
         check_pairs(images, texts, "lists of texts")
-        read = [[self._reader.read(tidy(text) or text) for text in beside] for beside in texts]
+        read = [[self._reader.read_tidied(text) for text in beside] for beside in texts]
 
         def tell(seen: Sequence[Seen], rows: Sequence[int]) -> list[list[float]]:
             features = [one.encoded.features for one in seen]
             found = matching.likelihoods(self.engine, self._reader, features, [read[row] for row in rows])
             return [one.tolist() for one in found]
-
-        return self._for_each(images, tell)
-
-    def relevances(self, images: Sequence[ImageLike | Seen], text: str) -> list[float | ImageError]:
-        """How much each picture has to do with the text; says which has more, and nothing between texts.
-
-        The log-probability of the text as the picture's caption, and the similarity of vectors over the temperature:
-        two estimates of the same log-odds, of which each knows what the other does not. Raises CapabilityError for a
-        model that does not both write captions and embed.
-        """
-        self.need("embed")
-        query, temperature = self.embed_text(text).vector, self.checkpoint.config.temperature
-
-        def tell(seen: Sequence[Seen], _: Sequence[int]) -> list[float]:
-            vectors = np.stack([one.vector for one in self.embed_images(seen) if isinstance(one, Embedding)])
-            likely = [one[0] for one in self.likelihoods(seen, [[text]] * len(seen)) if isinstance(one, list)]
-            found: list[float] = (vectors @ query / temperature + likely).tolist()
-            return found
 
         return self._for_each(images, tell)
 

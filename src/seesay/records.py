@@ -57,8 +57,9 @@ class Match:
     """How well a text and a picture belong together, by each of the model's two heads for that.
 
     The first reads the text beside the picture and answers yes or no; the second compares two vectors that were made
-    apart, so it is the cheaper and the coarser one. `flags`: "shortened" says that the text was longer than the model
-    reads, and lost its end.
+    apart, so it is the cheaper and the coarser one. Where a model comes with a calibration, as the built-in one does,
+    the probability is made of what both say, and of how likely the decoder would write the text. `flags`: "shortened"
+    says that the text was longer than the model reads, and lost its end.
     """
 
     text: str
@@ -69,7 +70,8 @@ class Match:
     provenance: Provenance | None = field(default=None, repr=False)
     flags: tuple[str, ...] = ()
     logit: float | None = field(default=None, repr=False)
-    """The first head's score for "yes" before the probability is made of it, which BLIP ranks by."""
+    """The first head's score for "yes" before the probability is made of it, which BLIP ranks by; of a calibrated model
+    the log-odds of the probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class Turn:
 
     question: str
     answer: str
+    cut_off: bool = False
+    """The answer met its limit of tokens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,6 +52,10 @@ class TextReader:
             raise UsageError(f"{text!r} holds no word", "Give some words.")
         room = min(LONGEST, self._config.max_position_embeddings) - 2  # special tokens
         return Text(text, tuple(ids[:room]), ("shortened",) if len(ids) > room else ())
+
+    def read_tidied(self, text: str) -> Text:
+        """The same of the text as captions were cleaned that the decoder learnt from. Raises UsageError as `read`."""
+        return replace(self.read(tidy(text) or text), text=text)
 
     def alone(self, texts: Sequence[Text]) -> tuple[Ints, Ints]:
         """Ids and mask, (texts, tokens) both, for the encoder that sees no picture."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ import seesay
 from seesay.blip.checkpoint import read_checkpoint
 from seesay.blip.model import from_checkpoint
 from seesay.describe import Blip
-from seesay.errors import CapabilityError, UsageError
-from seesay.evaluation.running import USUAL, rerank, retrieve
+from seesay.errors import UsageError
+from seesay.evaluation.running import rerank, retrieve
 from tiny_models import TOKENS, WORDS, tiny_model
 
 IMAGES, EACH, K = 24, 3, 10
@@ -84,25 +83,3 @@ def test_a_model_without_that_head_cannot_rerank(model: Blip, monkeypatch: pytes
     )
     with pytest.raises(UsageError, match="does not tell whether a text matches"):
         rerank(model, PICTURES, TEXTS, np.zeros((IMAGES, IMAGES * EACH)), K)
-
-
-def test_by_likelihood(tmp_path: Path) -> None:
-    """The gain over what is usual, and the similarity over the temperature; the k nearest alone."""
-    folder = tiny_model(tmp_path / "tiny", "pretrain", seed=4)
-    model = seesay.load(folder, precision="fp32", threads=1, cache=tmp_path / "cache")
-    assert isinstance(model, Blip)
-    every = [text for beside in TEXTS for text in beside]
-    right = np.repeat(np.eye(IMAGES, dtype=bool), EACH, axis=1)
-    likely = np.array([model.likelihoods([picture], [every])[0] for picture in PICTURES])
-    some = likely[:: IMAGES // USUAL][:USUAL]
-    gains = likely - np.log(np.exp(some).mean(axis=0))
-    _, similarities = retrieve(model, PICTURES, TEXTS)
-    found = rerank(model, PICTURES, TEXTS, similarities, K, by="likelihood")
-    scaled = similarities / model.checkpoint.config.temperature
-    expected = [found_at(blips(gains, scaled), right), found_at(blips(gains.T, scaled.T), right.T)]
-    assert [list(found.image_to_text), list(found.text_to_image)] == expected
-
-
-def test_a_model_without_a_decoder_tells_no_likelihood(model: Blip) -> None:
-    with pytest.raises(CapabilityError, match="write captions"):
-        rerank(model, PICTURES, TEXTS, np.zeros((IMAGES, IMAGES * EACH)), K, by="likelihood")

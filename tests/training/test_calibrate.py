@@ -1,4 +1,4 @@
-"""The matching head's scale: fitted to what it says, and put into its weights."""
+"""What the ways to match are worth together: fitted to what they say."""
 
 from __future__ import annotations
 
@@ -8,20 +8,29 @@ import pytest
 from seesay.training.calibrate import logistic
 
 
-def test_the_scale_makes_probabilities_of_what_is_off() -> None:
-    """Log-odds that are a third of what they should be, and 2 too low."""
+def test_weights_make_probabilities_of_what_is_off() -> None:
+    """Of two columns, one tells a third of the log-odds, 2 too low, and one nothing."""
     rng = np.random.default_rng(0)
     true = rng.normal(0, 2, 20_000)
     right = rng.random(20_000) < 1 / (1 + np.exp(-true))
-    said = true / 3 - 2
-    slope, shift = logistic(said[right], said[~right])
-    assert slope == pytest.approx(3, rel=0.08)
-    assert slope * -2 + shift == pytest.approx(0, abs=0.1)
+    said = np.column_stack([true / 3 - 2, rng.normal(5, 10, 20_000)])
+    weights, bias = logistic(said[right], said[~right])
+    assert weights == pytest.approx([3, 0], abs=0.2)
+    assert said @ weights + bias == pytest.approx(true, abs=0.8)
+
+
+def test_two_that_tell_the_same_share_the_weight_and_two_that_tell_different_things_add_up() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 1, (20_000, 2))
+    right = rng.random(20_000) < 1 / (1 + np.exp(-true.sum(axis=1)))
+    twice = np.column_stack([true[:, 0], true[:, 0], true[:, 1]])
+    weights, _ = logistic(twice[right], twice[~right])
+    assert weights == pytest.approx([0.5, 0.5, 1], abs=0.1)
 
 
 def test_what_tells_nothing_apart_is_left_about_even() -> None:
-    said = np.random.default_rng(0).normal(-1, 1, 2000)
-    slope, shift = logistic(said[:1000], said[1000:])
-    chances = 1 / (1 + np.exp(-(slope * said + shift)))
+    said = np.random.default_rng(0).normal(-1, 1, (2000, 1))
+    weights, bias = logistic(said[:1000], said[1000:])
+    chances = 1 / (1 + np.exp(-(said @ weights + bias)))
     assert chances.mean() == pytest.approx(0.5, abs=0.02)
     assert chances.std() < 0.1

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from seesay.blip import layout
+from seesay.blip.calibration import FILE as CALIBRATION
+from seesay.blip.calibration import Calibration, read_calibration
 from seesay.blip.config import PAIRING, SHARING, WRITING, BlipConfig, Task, TextConfig, VisionConfig
 from seesay.blip.huggingface import config_from_json, config_to_json, preprocessor_size, preprocessor_to_json
 from seesay.blip.tensors import Floats, Stored, Weights, open_pickled, open_safetensors, packed
@@ -46,6 +48,8 @@ class Checkpoint:
     """Changes when the files do: names what was computed from them in a cache."""
     generation: Mapping[str, float | int | bool] = field(default_factory=dict)
     """How the authors meant it to be searched, in transformers' words (`GENERATION`); often empty."""
+    calibration: Calibration | None = field(default=None, repr=False)
+    """What its ways to match are worth together; None where the matching head speaks alone, as of all public models."""
 
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
@@ -88,6 +92,7 @@ def write_checkpoint(
     vocabulary: Sequence[str],
     *,
     compress: bool = False,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write a folder that `read_checkpoint` opens, and transformers' `from_pretrained` where it has such a model.
 
@@ -117,10 +122,15 @@ def write_checkpoint(
         _write_json(new / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", "do_lower_case": True})
         (new / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
         save_file(tensors, new / SAFE, metadata={"format": "pt"})
-        shutil.copymode(new / "config.json", new / SAFE)  # safetensors lets nobody else read what it writes
+        if calibration:
+            save_file(dict(calibration.arrays()), new / CALIBRATION)
+        for file in new.glob("*.safetensors"):
+            shutil.copymode(new / "config.json", file)  # safetensors lets nobody else read what it writes
         if not folder.exists():
             new.replace(folder)
             return
+        if not calibration:
+            (folder / CALIBRATION).unlink(missing_ok=True)  # the old weights'
         for file in sorted(new.iterdir(), key=lambda file: file.name == SAFE):
             file.replace(folder / file.name)
 
@@ -176,12 +186,19 @@ def _read_folder(folder: Path, task: Task | None) -> Checkpoint:
         folder,
         _content_key(files, config.task),
         {name: generation[name] for name in GENERATION if isinstance(generation.get(name), (int, float))},
+        _read_calibration(folder / CALIBRATION, config),
     )
     size = preprocessor_size(preprocessor)
     try:
         return checkpoint if size is None else checkpoint.at_size(size)
     except UsageError as error:
         raise CheckpointError(f"preprocessor_config.json: {error}", error.remedy) from error
+
+
+def _read_calibration(path: Path, config: BlipConfig) -> Calibration | None:
+    if not path.exists() or config.task not in PAIRING & WRITING:
+        return None
+    return read_calibration(path, config.vision.hidden_size, config.projection_dim)
 
 
 def _read_salesforce(path: Path, task: Task | None) -> Checkpoint:

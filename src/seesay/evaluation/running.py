@@ -6,13 +6,13 @@ A picture that cannot be used stops the run with its error: a benchmark without 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seesay.asking import AskOptions
-from seesay.describe import Blip, CaptionOptions, Describer, Seen, as_blip
+from seesay.describe import CaptionOptions, Describer, Seen
 from seesay.errors import ImageError, UsageError
 from seesay.evaluation.retrieval import Recalls, nearest, recalls, reranked
 from seesay.images import ImageLike
@@ -21,17 +21,11 @@ from seesay.records import Answer, Caption, Embedding, Match
 BATCH = 8
 TEXTS = 128
 """Texts embedded at a time."""
-USUAL = 8
-"""Images that tell how likely a text is of any."""
 
 Floats = NDArray[np.float32]
 Item = TypeVar("Item")
 Record = TypeVar("Record")
 
-Reader = Literal["itm", "likelihood"]
-"""What reads pairs again that are near by their vectors."""
-Read = Callable[[ImageLike, Sequence[int]], list[float]]
-"""Scores of an image's texts, which are given by their numbers."""
 Progress = Callable[[int, int], None]
 """Called with how many are done, and of how many."""
 
@@ -154,14 +148,9 @@ def rerank(
     similarities: NDArray[np.float64],
     k: int,
     progress: Progress = no_progress,
-    by: Reader = "itm",
 ) -> Recalls:
     """Recalls with the k nearest of each image and of each text read again and put in a new order: by the matching head
-    (ITM) as BLIP does, or by the decoder.
-
-    The decoder says how likely a text is for an image and how likely it is anyway, in the mean over a few images
-    (VisualGPTScore, arXiv 2306.01879); the difference is added to the similarity over the temperature, which is the
-    contrastive loss's estimate of the same. Raises CapabilityError for a model without a decoder.
+    (ITM) as BLIP does, or by all that a calibrated model says of a match (`blip.calibration`).
 
     An image is encoded once for all the texts that it is to stand beside, and forgotten then: memory does not grow.
     """
@@ -171,15 +160,10 @@ def rerank(
     for text, row in enumerate(near_images):
         for image in row.tolist():
             beside[image].add(text)
-    if by == "likelihood":
-        blip = as_blip(model, "say how likely a text is")
-        read, similarities = _gains(blip, images, every), similarities / blip.checkpoint.config.temperature
-    else:
-        read = _logits(model, every)
     logits: dict[tuple[int, int], float] = {}
     for image, numbers in enumerate(map(sorted, beside)):
-        found = read(images[image], numbers)
-        logits |= {(image, text): one for text, one in zip(numbers, found, strict=True)}
+        [found] = _good(model.matches([images[image]], [[every[number] for number in numbers]]))
+        logits |= {(image, text): _logit(one) for text, one in zip(numbers, found, strict=True)}
         progress(image + 1, len(images))
     of_images = np.array([[logits[image, text] for text in row] for image, row in enumerate(near_texts.tolist())])
     of_texts = np.array([[logits[image, text] for image in row] for text, row in enumerate(near_images.tolist())])
@@ -188,28 +172,6 @@ def rerank(
         reranked(similarities.T, near_images, of_texts).T,
         owners(texts),
     )
-
-
-def _logits(model: Describer, texts: Sequence[str]) -> Read:
-    """The matching head's."""
-
-    def read(image: ImageLike, numbers: Sequence[int]) -> list[float]:
-        [matches] = _good(model.matches([image], [[texts[number] for number in numbers]]))
-        return [_logit(one) for one in matches]
-
-    return read
-
-
-def _gains(model: Blip, images: Sequence[ImageLike], texts: Sequence[str]) -> Read:
-    """How much likelier the decoder finds a text for an image than in the mean over a few of the images."""
-    some = images[:: max(1, len(images) // USUAL)][:USUAL]
-    usual = np.logaddexp.reduce([_good(model.likelihoods([one], [texts]))[0] for one in some]) - np.log(len(some))
-
-    def read(image: ImageLike, numbers: Sequence[int]) -> list[float]:
-        [likely] = _good(model.likelihoods([image], [[texts[number] for number in numbers]]))
-        return [one - float(usual[number]) for number, one in zip(numbers, likely, strict=True)]
-
-    return read
 
 
 def owners(texts: Sequence[Sequence[str]]) -> list[int]:

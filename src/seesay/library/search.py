@@ -4,10 +4,9 @@ Three rankings, as far as the library has what they need: full-text search (BM25
 keywords, what people wrote, and file names; the query's vector against the pictures'; and against the captions'. They
 are fused by weighted reciprocal ranks, so that no score must be comparable with another's. Words of a machine's caption
 weigh little, since the picture tells more; where words stand in what people wrote or in the picture itself, they rank
-once more, and heavily. The best are read again by what sees picture and text together: the matching head, or, of a
-model that also writes captions, the decoder, by how likely it would write the query (`Blip.relevances`). The order is
-one more ranking, which is added to what the others found and does not replace it. What cannot be a match is
-left out, so that the answer to a question about what is not there is nothing.
+once more, and heavily. The best are read again by what sees picture and text together, image-text matching. The order
+is one more ranking, which is added to what the others found and does not replace it. What cannot be a match is left
+out, so that the answer to a question about what is not there is nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,15 +142,6 @@ class Found:
     """Candidates that were looked at and were no match."""
     left_out: tuple[str, ...]
     """Parts of the search that had to be left out, and why."""
-
-
-@runtime_checkable
-class Telling(Protocol):
-    """A model that tells which of several pictures has most to do with a text, better than its matching head does."""
-
-    def relevances(self, images: Sequence[ImageLike | Seen], text: str) -> list[float | ImageError]:
-        """See `seesay.describe.Blip`."""
-        ...
 
 
 @dataclass(slots=True)
@@ -328,8 +318,7 @@ class Searcher:
         return scores
 
     def _read_again(self, query: Query, best: Sequence[int], left_out: list[str]) -> list[tuple[int, float]]:
-        """The first few with their P(match) by the matching head, in the new order. Files that cannot be read have
-        none."""
+        """The first few with their P(match), in the new order. Files that cannot be read have none."""
         if not query.rerank or query.like is not None or not best or "match" not in self.weights:
             return []
         if self.model is None or "match" not in self.model.capabilities:
@@ -344,10 +333,7 @@ class Searcher:
             for item, one in zip(seen, matches, strict=True)
             if not isinstance(one, ImageError) and one[0].probability is not None
         }
-        order: Mapping[int, float | ImageError] = found
-        if isinstance(self.model, Telling) and self.model.capabilities >= {"caption", "embed"}:
-            order = dict(zip(seen, self.model.relevances([*seen.values()], query.text), strict=True))
-        return sorted(found.items(), key=lambda one: -float(order[one[0]]))  # type: ignore[arg-type]  # seen: no error
+        return sorted(found.items(), key=lambda one: -one[1])
 
     def _seen(self, item: int) -> Seen | None:
         """The photograph as the model sees it; None where it cannot be read. The latest are remembered: whoever changes

@@ -1,60 +1,78 @@
-"""What the matching head says becomes a probability: of a text that is as likely the picture's own as another's.
+"""What a model's ways to match are worth together: of a text that is as likely the picture's own as another's.
 
-In training a pair is right once in three, and the wrong ones are the hardest to tell; so the head doubts everything.
-Platt scaling (arXiv 1706.04599, section 4.1): the logit is stretched and shifted, two numbers that go into the head's
-own weights, fitted to captions of photographs trained on and of others drawn from them.
+The three of `blip.calibration`, weighed by logistic regression on photographs trained on: each with a caption of its
+own, and with those of others that were drawn at random.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from seesay.blip.model import Blip
+from seesay.blip.calibration import Calibration, Usual
+from seesay.describe import Blip
+from seesay.engine.base import Floats
+from seesay.matching import embed_texts, witnesses
+from seesay.texts import Text, TextReader
 from seesay.training.batches import Photos
+from seesay.training.captioner import Captioner
 
 PHOTOGRAPHS, TOGETHER = 600, 50
-APART = (7, 201)
+"""Of each kind, at most, and in one call."""
+APART = (7, 101)
 """How far away the photographs stand whose captions are the foreign ones."""
 
-
-@torch.no_grad()
-def calibrate(model: Blip, photos: Photos) -> tuple[float, float]:
-    """Put the scale into the model's matching head; its slope and shift."""
-    names = photos.names[:PHOTOGRAPHS]
-    odds = np.concatenate([_odds(model, photos, names, start) for start in range(0, len(names), TOGETHER)])
-    slope, shift = logistic(odds[:, 0], odds[:, 1:].ravel())
-    head = model.itm_head
-    head.weight.mul_(slope)
-    head.bias.mul_(slope)
-    head.bias[1] += shift
-    return slope, shift
+Samples = tuple[list[Floats], list[list[Text]]]
+"""Features of photographs, and beside each its own text and foreign ones."""
 
 
-def _odds(model: Blip, photos: Photos, names: list[str], start: int) -> NDArray[np.float64]:
-    """Log-odds of the first caption of some photographs, and of two foreign ones, (photographs, 3)."""
-    text, some = model.config.text, range(start, min(start + TOGETHER, len(names)))
-    owners = [(i + apart) % len(names) for i in some for apart in (0, *APART)]
-    captions = [photos.captions[names[owner]][0] for owner in owners]
-    ids = torch.full((len(captions), 2 + max(map(len, captions))), text.pad_token_id)
-    for row, caption in enumerate(captions):
-        ids[row, : len(caption) + 2] = torch.tensor([text.enc_token_id, *caption, text.eos_token_id])
-    lengths = torch.tensor([len(caption) + 2 for caption in captions])
-    mask = torch.arange(ids.shape[1])[None] < lengths[:, None]
-    logits = model.match(ids, mask, model.encode_map(photos.maps([names[i] for i in some])))
-    return (logits[:, 1] - logits[:, 0]).view(-1, 1 + len(APART)).double().numpy()
+def calibrate(writer: Captioner, kinds: Iterable[Photos]) -> Calibration:
+    """For the model as the writer has it, of some photographs of each kind."""
+    blip = writer.describer
+    reader = TextReader(blip.tokenizer, blip.checkpoint.config.text)
+    parts = [_samples(writer, reader, photos) for photos in kinds]
+    features, texts = [one for part in parts for one in part[0]], [one for part in parts for one in part[1]]
+    usual = _usual(blip, reader, features, texts)
+    told = [
+        witnesses(blip.engine, reader, features[start : start + TOGETHER], texts[start : start + TOGETHER], usual)
+        for start in range(0, len(features), TOGETHER)
+    ]
+    found = np.array([one for part in told for one in part])  # (photographs, texts, 3)
+    weights, bias = logistic(found[:, 0], found[:, 1:].reshape(-1, 3))
+    return Calibration(usual, weights.astype(np.float32), bias)
 
 
-def logistic(right: NDArray[np.float64], wrong: NDArray[np.float64], steps: int = 50) -> tuple[float, float]:
-    """Slope and shift of the log-odds by which both kinds, together equally heavy, are likeliest (Newton's method)."""
-    x = np.concatenate([right, wrong])
+def _samples(writer: Captioner, reader: TextReader, photos: Photos) -> Samples:
+    names = photos.names[:: max(1, len(photos.names) // PHOTOGRAPHS)][:PHOTOGRAPHS]
+    own = [reader.read(writer.describer.tokenizer.decode(photos.captions[name][0])) for name in names]
+    beside = [[own[(i + apart) % len(own)] for apart in (0, *APART)] for i in range(len(own))]
+    seen = [writer.see(names[start : start + TOGETHER]) for start in range(0, len(names), TOGETHER)]
+    return [one.encoded.features for part in seen for one in part], beside
+
+
+def _usual(blip: Blip, reader: TextReader, features: list[Floats], texts: list[list[Text]]) -> Usual:
+    vectors = embed_texts(blip.engine, reader, [beside[0] for beside in texts])
+    images = [blip.engine.embed_image(one)[0] for one in features]
+    return Usual(np.mean(features, axis=0), np.mean(images, axis=0), np.mean([*vectors.values()], axis=0))
+
+
+def logistic(
+    right: NDArray[np.float64], wrong: NDArray[np.float64], steps: int = 50
+) -> tuple[NDArray[np.float64], float]:
+    """Weights (k,) and bias by which right (n, k) and wrong (m, k), together equally heavy, are likeliest.
+
+    Newton's method, on columns of equal spread, the weights held a little back.
+    """
+    spread = np.concatenate([right, wrong]).std(axis=0)
+    x = np.concatenate([right, wrong]) / spread
     y = np.concatenate([np.ones(len(right)), np.zeros(len(wrong))])
     weight = np.where(y == 1, 0.5 / len(right), 0.5 / len(wrong))
-    design, found = np.stack([x, np.ones_like(x)], axis=1), np.array([1.0, 0.0])
+    design, found = np.column_stack([x, np.ones(len(x))]), np.zeros(x.shape[1] + 1)
     for _ in range(steps):
         chance = 1 / (1 + np.exp(-(design @ found)))
-        gradient = design.T @ (weight * (chance - y)) + 1e-5 * (found - [1, 0])
-        hessian = design.T @ (design * (weight * chance * (1 - chance))[:, None]) + 1e-5 * np.eye(2)
+        gradient = design.T @ (weight * (chance - y)) + 1e-5 * found
+        hessian = design.T @ (design * (weight * chance * (1 - chance))[:, None]) + 1e-5 * np.eye(len(found))
         found = found - np.linalg.solve(hessian, gradient)
-    return float(found[0]), float(found[1])
+    return found[:-1] / spread, float(found[-1])

@@ -150,10 +150,11 @@ class _Stages:
         """The checkpoint, its matrices in eight bits, and its scores on every photograph that was held out."""
         output, folder = self.setting.output, self.setting.output / "model"
         if self.setting.processes.first and not (output / "scores.json").exists():
-            calibrate(self.model, self.photos)
-            weights = to_arrays(self.model)
+            weights, vocabulary = to_arrays(self.model), self.prepared.vocabulary
+            with captioner(self.model, self.photos, self.prepared.folder) as writer:
+                calibration = calibrate(writer, (self.photos, self.objects))
             config = replace(self.model.config, temperature=round(self.temperature, 5))
-            write_checkpoint(folder, config, weights, self.prepared.vocabulary, compress=True)
+            write_checkpoint(folder, config, weights, vocabulary, compress=True, calibration=calibration)
             self.model = from_checkpoint(read_checkpoint(folder)).eval()  # scored as it is stored, rounded
             scores = asdict(self._scores(None)) | {**recalled(self.model, self.photos, self.prepared)}
             write_atomically(output / "scores.json", json.dumps(scores, indent=2))

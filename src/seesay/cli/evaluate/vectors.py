@@ -39,23 +39,14 @@ if TYPE_CHECKING:
 @machine_options
 @clip_option
 @click.option("--rerank", type=click.IntRange(min=1), metavar="K", help="The K nearest in a new order.")
-@click.option(
-    "--by",
-    type=click.Choice(["itm", "likelihood"]),
-    multiple=True,
-    default=["itm"],
-    show_default=True,
-    help="What reads the K nearest: the matching head, or the decoder, by how likely it would say them.",
-)
 @click.option("--captions", type=click.IntRange(min=1), default=5, show_default=True, help="Of each picture, at most.")
 @report_options
 def retrieval(**given: Any) -> None:
     """R@1, R@5 and R@10: the captions of a picture among all, and the picture of a caption.
 
-    By the similarity of vectors (ITC) and, with --rerank, by reading the K nearest again: whether they match (ITM), or,
-    for a model that also writes captions, how much likelier it would write them of this picture than of others. CLIP
-    and SigLIP checkpoints stand beside on the same pictures and texts. Captions are cleaned as in BLIP's own
-    evaluation: lower case, without full stops and the like.
+    By the similarity of vectors (ITC) and, with --rerank, by reading the K nearest again (ITM). CLIP and SigLIP
+    checkpoints stand beside on the same pictures and texts. Captions are cleaned as in BLIP's own evaluation: lower
+    case, without full stops and the like.
     """
     from seesay.evaluation.running import rerank, retrieve
     from seesay.texts import tidy
@@ -70,11 +61,10 @@ def retrieval(**given: Any) -> None:
         with progress("pictures", len(pictures)) as watch:
             found, similarities = retrieve(model, pictures, texts, watch)
         rows.append(_recalls(f"{model.name} ITC", found))
-        for by in given["by"] if given["rerank"] else ():
+        if given["rerank"]:
             with progress("pictures read again", len(pictures)) as watch:
-                found = rerank(model, pictures, texts, similarities, given["rerank"], watch, by)
-            name = "ITM" if by == "itm" else "ITC + likelihood"
-            rows.append(_recalls(f"{model.name} {name}, k = {given['rerank']}", found))
+                found = rerank(model, pictures, texts, similarities, given["rerank"], watch)
+            rows.append(_recalls(f"{model.name} ITM, k = {given['rerank']}", found))
         models.append(about(model))
     for clip in clips(given):
         with progress("pictures", len(pictures)) as watch:
