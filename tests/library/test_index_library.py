@@ -97,6 +97,18 @@ def test_a_disk_that_is_not_there_loses_nothing(library: Library, album: Path, l
     assert len(captions(library)) == 4
 
 
+def test_a_folder_that_was_renamed_has_moved(library: Library, album: Path, load: Load) -> None:
+    indexer = Indexer(library, load("caption"))
+    run(indexer, album)
+    before = captions(library)
+    renamed = album.rename(album.parent / "renamed")
+    assert run(indexer, renamed) == {"moved": 4}
+    assert captions(library) == before
+    assert {Path(path.decode()) for [path] in library.rows("SELECT path FROM files")} == set(renamed.rglob("*.jpg"))
+    library.forget_missing()
+    assert library.folders() == [renamed], "nothing is known of the other, which is not there"
+
+
 def test_a_changed_file_is_told_anew(library: Library, album: Path, load: Load) -> None:
     indexer = Indexer(library, load("caption"))
     run(indexer, album)

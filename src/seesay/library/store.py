@@ -259,10 +259,15 @@ class Library:
             connection.execute("UPDATE files SET size = ?, modified = ? WHERE path = ?", [size, modified, name])
 
     def forget_missing(self) -> int:
-        """Delete the records of files that are gone; how many files that were."""
+        """Delete the records of files that are gone; how many files that were. A folder that is not there, and of which
+        nothing is known any more, is not looked at again."""
         with self.writing() as connection:
             forgotten = connection.execute("DELETE FROM files WHERE missing IS NOT NULL").rowcount
             _delete_orphans(connection)
+            if gone := [folder for folder in self.folders() if not folder.is_dir()]:
+                known = [Path(os.fsdecode(path)) for [path] in self.rows("SELECT path FROM files")]
+                empty = [one for one in gone if not any(path.is_relative_to(one) for path in known)]
+                connection.executemany("DELETE FROM folders WHERE path = ?", [(os.fsencode(one),) for one in empty])
         return forgotten
 
     # ------------------------------------------------------------------------------------------------------------- told
@@ -396,7 +401,7 @@ def _join(connection: Run, found: FoundFile, content: Content) -> Status:
     path = os.fsencode(found.path)
     before = connection.execute("SELECT content FROM files WHERE path = ?", [path]).fetchone()
     values = [content.id, found.size, found.modified, found.sidecar, path]
-    others = connection.execute("SELECT 1 FROM files WHERE content = ? AND path != ?", [content.id, path]).fetchone()
+    others = _copies(connection, content.id, path)
     if before:
         connection.execute(
             "UPDATE files SET content = ?, size = ?, modified = ?, sidecar = ?, missing = NULL WHERE path = ?", values
@@ -411,6 +416,17 @@ def _join(connection: Run, found: FoundFile, content: Content) -> Status:
     ).rowcount
     connection.execute("INSERT INTO files (content, size, modified, sidecar, path) VALUES (?, ?, ?, ?, ?)", values)
     return "moved" if moved else "copy" if others else "new"
+
+
+def _copies(connection: Run, content: int, path: bytes) -> bool:
+    """Whether the content has other files. Those that are no longer where they were are gone, also where their folder
+    is: whoever renames the whole folder has moved them."""
+    query = "SELECT path, missing FROM files WHERE content = ? AND path != ?"
+    others = connection.execute(query, [content, path]).fetchall()
+    gone = [other for other, missing in others if missing is None and not os.path.lexists(os.fsdecode(other))]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    connection.executemany("UPDATE files SET missing = ? WHERE path = ?", [(now, other) for other in gone])
+    return len(others) > 0
 
 
 def _delete_orphans(connection: Run, content: int | None = None) -> None:
