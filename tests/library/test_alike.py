@@ -85,13 +85,16 @@ def test_the_commands_show_them(copied: Library, album: Path, monkeypatch: pytes
     monkeypatch.setenv("SEESAY_LIBRARY", copied.name)
     run = CliRunner()
     told = run.invoke(cli, ["duplicates"])
-    assert "2 more than once, in 1 groups" in told.stderr
+    assert told.stderr == "2 more than once, in 1 group\n"
     assert sum(line.startswith("= ") for line in told.stdout.splitlines()) == 1, "the one with the same bytes"
     [group] = json.loads(run.invoke(cli, ["duplicates", "--format", "json"]).stdout)
     assert {Path(copy["path"]).name for copy in group} == {"coffee.jpg", "same.jpg", "small.png"}
     found = json.loads(run.invoke(cli, ["albums", "--count", "1", "--format", "json"]).stdout)
     assert [len(one["paths"]) for one in found] == [5], "copies with the same bytes count once"
     assert run.invoke(cli, ["albums", "--count", "1"]).stdout.count("\n") == 5
+    too_few = run.invoke(cli, ["albums", str(album / "space")])
+    assert (too_few.exit_code, too_few.stdout) == (0, "")
+    assert too_few.stderr == "no three photographs that show the like\n"
 
 
 class TestAlbums:

@@ -48,6 +48,8 @@ def albums(paths: tuple[Path, ...], library: str | None, count: int | None, form
         return
     for album in groups:
         click.echo("".join(_lines(album)), nl=False)
+    if not groups:
+        click.echo("no three photographs that show the like", err=True)
 
 
 def _row(album: Album) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def duplicates(paths: tuple[Path, ...], library: str | None, most: int, form: st
         return
     click.echo("\n".join("".join(_lines(group)) for group in groups), nl=False)
     extra = sum(len(group) - 1 for group in groups)
-    click.echo(f"{extra:,} more than once, in {len(groups):,} groups", err=True)
+    click.echo(f"{extra:,} more than once, in {len(groups):,} group{'s' * (len(groups) != 1)}", err=True)
 
 
 def _row(copy: Copy) -> dict[str, Any]:
