@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterator
 
 import ollama
 import pytest
-from real_servers import picture
+from real_servers import http, picture
 
 from seesay.describe import Describer
 
@@ -44,6 +45,24 @@ def test_chat_whose_picture_came_before(client: ollama.Client, load: Callable[[s
         ],
     )
     assert told.message.content == load("full").ask(picture(3), "is it red?").text
+
+
+@pytest.mark.parametrize("path", ["/api/generate", "/api/chat", "/v1/chat/completions"])
+def test_bodies_are_json_whatever_they_are_called(server: str, path: str) -> None:
+    """`curl -d`, as Ollama's own documentation writes it, calls them forms."""
+    encoded = base64.b64encode(picture(1)).decode()
+    said = [
+        {"type": "text", "text": "describe"},
+        {"type": "image_url", "image_url": f"data:image/png;base64,{encoded}"},
+    ]
+    body = {
+        "/api/generate": {"prompt": "describe", "images": [encoded]},
+        "/api/chat": {"messages": [{"role": "user", "content": "describe", "images": [encoded]}]},
+        "/v1/chat/completions": {"messages": [{"role": "user", "content": said}]},
+    }[path]
+    for kind in ({"Content-Type": "application/x-www-form-urlencoded"}, {}):
+        answer = http.post(server + path, content=json.dumps({"stream": False, **body}), headers=kind)
+        assert answer.status_code == 200, answer.text
 
 
 def test_models(client: ollama.Client) -> None:

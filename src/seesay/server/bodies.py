@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -26,6 +27,21 @@ class AskedOfPicture(Asked):
     image: str | bytes = Field(
         description="A data: URI, or base64; an http(s) address where the operator allowed its host."
     )
+
+
+class JsonRoute(APIRoute):
+    """Takes every body for JSON, as OpenAI's and Ollama's own servers do: `curl -d`, as their documentation writes it,
+    calls it a form."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            others = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
+            headers = [*others, (b"content-type", b"application/json")]
+            return await handle(Request({**request.scope, "headers": headers}, request.receive))
+
+        return handler
 
 
 def read(kind: type[Body]) -> Callable[[Request], Awaitable[Body]]:

@@ -16,11 +16,12 @@ from pydantic import Field
 
 import seesay
 from seesay.errors import UsageError
+from seesay.server.bodies import JsonRoute
 from seesay.server.conversation import Talk, pieces, plain_words_only
 from seesay.server.openai import Loose, turns_of
 from seesay.server.service import Service, Serving
 
-router = APIRouter(prefix="/api", tags=["Ollama"])
+router = APIRouter(prefix="/api", tags=["Ollama"], route_class=JsonRoute)
 STARTED = datetime.now(UTC).isoformat()
 VERSION = "0.12.0"
 """The version of Ollama whose shapes these are; clients ask for it."""

@@ -19,10 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from seesay.errors import CapabilityError, UsageError
 from seesay.images.reading import is_inline
 from seesay.records import Embedding, Turn
+from seesay.server.bodies import JsonRoute
 from seesay.server.conversation import Said, Talk, pieces, plain_words_only, say
 from seesay.server.service import Service, Serving
 
-router = APIRouter(prefix="/v1", tags=["OpenAI"])
+router = APIRouter(prefix="/v1", tags=["OpenAI"], route_class=JsonRoute)
 STARTED = int(time.time())
 
 
