@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -12,7 +14,7 @@ import seesay
 from scripted import Scripted
 from seesay.chatting import Chat, told
 from seesay.errors import CapabilityError, ImageNotFound, UsageError
-from seesay.records import Turn
+from seesay.records import Answer, Turn
 from tiny_models import tiny_model
 
 RED = Image.new("RGB", (20, 20), "red")
@@ -70,7 +72,17 @@ def test_transcripts_for_people_and_for_programs() -> None:
         "Picture: red.png\nModel: scripted\n\nQuestion: what is it?\nAnswer: a “red” square\n"
     )
     told_of = json.loads(talk.transcript("red.png", as_json=True))
-    assert told_of["turns"] == [{"question": "what is it?", "answer": "a “red” square"}]
+    assert told_of["turns"] == [{"question": "what is it?", "answer": "a “red” square", "cut_off": False}]
+
+
+def test_an_answer_that_met_its_limit_is_marked() -> None:
+    class Short(Scripted):
+        def instruct(self, *given: Any, **named: Any) -> Answer:
+            return replace(super().instruct(*given, **named), flags=("cut off",))
+
+    talk = Chat(Short(lambda asked: "a red"), RED)
+    assert "".join(talk.ask("what is it?")) == "a red"
+    assert talk.turns == [Turn("what is it?", "a red", cut_off=True)]
 
 
 def test_who_cannot_answer_and_what_cannot_be_seen(tmp_path: Path) -> None:

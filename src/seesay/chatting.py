@@ -7,7 +7,7 @@ instructions is told of them in words. Any other that answers questions answers 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
 from typing import Protocol, TypeGuard
 
@@ -26,8 +26,9 @@ class Conversational(Describer, Protocol):
 
     def converse(
         self, image: ImageLike | Seen, turns: Sequence[Turn], question: str, *, max_tokens: int
-    ) -> Iterator[str]:
-        """The answer to a question that follows earlier ones, piece by piece as it comes. Raises ImageError."""
+    ) -> Generator[str, None, bool]:
+        """The answer to a question that follows earlier ones, piece by piece as it comes; in the end whether the limit
+        of tokens cut it off. Raises ImageError."""
         ...
 
 
@@ -66,11 +67,16 @@ class Chat:
         """
         if not any(letter.isalnum() for letter in question):
             raise UsageError(f"The question {question!r} holds no word", "Give some words.")
-        pieces = []
-        for piece in self._answer(question):
+        pieces, cut_off = [], False
+
+        def answered() -> Iterator[str]:
+            nonlocal cut_off
+            cut_off = yield from self._answer(question)
+
+        for piece in answered():
             pieces.append(piece)
             yield piece
-        self.turns.append(Turn(question, "".join(pieces).strip()))
+        self.turns.append(Turn(question, "".join(pieces).strip(), cut_off))
 
     def undo(self) -> Turn | None:
         """Forget the last turn, and return it; None where there is none."""
@@ -84,14 +90,16 @@ class Chat:
         head = f"Picture: {picture}\nModel: {self.model.name}\n"
         return head + "".join(f"\nQuestion: {turn.question}\nAnswer: {turn.answer}\n" for turn in self.turns)
 
-    def _answer(self, question: str) -> Iterator[str]:
+    def _answer(self, question: str) -> Generator[str, None, bool]:
         model = self.model
         if converses(model):
-            yield from model.converse(self._seen, self.turns, question, max_tokens=self.max_tokens)
-        elif follows(model):
-            yield model.instruct(self._seen, told(self.turns, question), max_tokens=self.max_tokens).text
+            return (yield from model.converse(self._seen, self.turns, question, max_tokens=self.max_tokens))
+        if follows(model):
+            answer = model.instruct(self._seen, told(self.turns, question), max_tokens=self.max_tokens)
         else:
-            yield model.ask(self._seen, question).text
+            answer = model.ask(self._seen, question)
+        yield answer.text
+        return "cut off" in answer.flags
 
 
 def told(turns: Sequence[Turn], question: str) -> str:

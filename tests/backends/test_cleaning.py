@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seesay.backends.cleaning import is_refusal, unwrapped
+from seesay.backends.cleaning import answering, is_refusal, unwrapped
 
 DOG = "A dog runs on a beach."
 
@@ -107,3 +107,20 @@ def test_it_comes_to_an_end_and_has_nothing_left_to_do(reply: str) -> None:
 )
 def test_declining(text: str, declines: bool) -> None:
     assert is_refusal(text) is declines
+
+
+@pytest.mark.parametrize(
+    ("pieces", "thinking", "told"),
+    [
+        (["A", " cat"], False, ["A", " cat"]),
+        ([" ", "<b>bold", "</b>"], False, [" <b>bold", "</b>"]),
+        (["<", "thi", "nk>a dog?", " no</think>", "\n\n", "A cat", "."], False, ["A cat", "."]),
+        (["a dog? no", "</think>\nA cat"], True, ["A cat"]),
+        (["<think>a dog? ", "or"], False, []),
+        (["a dog? ", "or"], True, []),
+        (["<"], False, ["<"]),
+        ([], False, []),
+    ],
+)
+def test_pieces_of_an_answer_come_without_the_thinking(pieces: list[str], thinking: bool, told: list[str]) -> None:
+    assert list(answering(pieces, thinking=thinking)) == told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +185,28 @@ def test_pieces_come_as_they_are_written_and_stop_when_nobody_listens(load: Load
             list(model.converse(NOISE, (), "What is it?", max_tokens=4))
     finally:
         model.runner._model.generate = kept
+
+
+def test_a_conversation_is_told_without_its_thinking_and_says_where_it_was_cut_off(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load("llava-1.5")
+    cut: list[bool] = []
+
+    def heard() -> Iterator[str]:
+        cut.append((yield from model.converse(NOISE, (), "What is it?", max_tokens=2)))
+
+    assert list(heard())
+    assert cut == [True]  # random weights do not come to an end in two tokens
+
+    def thought(*_: Any) -> Generator[str, None, bool]:
+        yield from ("It looks", " red.</th", "ink>\n", "\nA red", " square")
+        return False
+
+    monkeypatch.setattr(model.runner, "stream", thought)
+    begun = f"{model.runner.processor.chat_template}{{{{ ' <think>\n' }}}}"
+    monkeypatch.setattr(model.runner.processor, "chat_template", begun)
+    assert list(model.converse(NOISE, (), "What is it?", max_tokens=9)) == ["A red", " square"]
 
 
 def test_blip_2_goes_on_from_given_words_and_never_says_others(load: Load) -> None:

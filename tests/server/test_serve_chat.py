@@ -54,6 +54,10 @@ def test_pieces_come_as_they_are_written(server: str, model: Conversational) -> 
         assert [piece for piece in told if piece] == [piece for piece in pieces if piece]
         whole = client.chat.completions.create(model="llava", messages=messages, max_tokens=40)
         assert whole.choices[0].message.content == "".join(pieces).strip()
+        short: Any = {"model": "llava", "messages": messages, "max_tokens": 2}  # no random weights end so soon
+        assert client.chat.completions.create(**short).choices[0].finish_reason == "length"
+        *_, last = client.chat.completions.create(**short, stream=True)
+        assert last.choices[0].finish_reason == "length"
         with pytest.raises(openai.BadRequestError, match="2 replies"):
             client.chat.completions.create(model="llava", messages=messages, n=2)
 
@@ -65,6 +69,8 @@ def test_ollamas_client_hears_the_same(server: str, model: Conversational) -> No
         told = list(client.chat(model="llava", messages=messages, stream=True, options={"num_predict": 40}))
         assert "".join(one.message.content or "" for one in told) == "".join(pieces)
         assert len(told) > 2
+        cut = client.chat(model="llava", messages=messages, options={"num_predict": 2})
+        assert cut.done_reason == "length"
 
 
 def test_who_stops_listening_stops_it(server: str, model: Conversational) -> None:

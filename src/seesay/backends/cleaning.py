@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 LONGEST = 50_000
 """Letters of a reply that are looked at: no limit of tokens that we set lets more through."""
@@ -18,6 +18,8 @@ THOUGHT = r"think|thinking|thought|reasoning|analysis"
 CLOSED_THOUGHT = re.compile(rf"^.*</(?:{THOUGHT})>|^.*<\|channel\|>final<\|message\|>", re.DOTALL | re.IGNORECASE)
 OPEN_THOUGHT = re.compile(rf"^\s*(?:<(?:{THOUGHT})>|<\|channel\|>(?:analysis|thought)).*$", re.DOTALL | re.IGNORECASE)
 """Thinking that the limit of tokens cut off before its end: nothing of the answer was said."""
+
+OPENINGS = tuple(f"<{tag}>" for tag in THOUGHT.split("|"))
 
 MARK = r"<\|[^|<>]{1,40}\|>|</?s>|<(?:eos|bos|pad|end_of_turn|end_of_utterance|start_of_turn)>|\[/?INST\]"
 MARKS = re.compile(rf"^(?:\s*(?:{MARK}))+|(?:(?:{MARK})\s*)+$", re.IGNORECASE)
@@ -62,6 +64,30 @@ def unwrapped(reply: str, *, sentence: bool = True) -> str:
         for step in (*ALWAYS, *(OF_A_SENTENCE if sentence else ())):
             text = step(text).strip()
     return text
+
+
+def answering(pieces: Iterable[str], *, thinking: bool = False) -> Iterator[str]:
+    """Pieces of an answer as they come, without the thinking before them.
+
+    thinking: the words that asked have begun it, as the templates of thinking models do.
+    """
+    coming, held = iter(pieces), ""
+    for piece in coming:
+        held += piece
+        start = held.lstrip().lower()
+        thinking = thinking or start.startswith(OPENINGS)
+        if thinking:
+            found = CLOSED_THOUGHT.match(held)
+            if found and (answer := held[found.end() :].lstrip()):
+                yield answer
+                break
+        elif not any(tag.startswith(start) for tag in OPENINGS):  # nor will it become one
+            yield held
+            break
+    else:
+        if held and not thinking:
+            yield held
+    yield from coming
 
 
 def is_refusal(text: str) -> bool:

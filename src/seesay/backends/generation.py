@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+from seesay.backends import cleaning
 from seesay.decoding import SearchOptions
 from seesay.errors import CapabilityError, CheckpointError, MissingExtra, UsageError
 
@@ -150,24 +151,26 @@ class Runner:
             for answer, ids, (_, scores) in zip(answers, wanted, found, strict=True)
         ]
 
-    def stream(self, sight: Sight, prompt: Prompt, max_new_tokens: int) -> Iterator[str]:
-        """Pieces of the likeliest text as they come. Whoever stops listening stops the model."""
+    def stream(self, sight: Sight, prompt: Prompt, max_new_tokens: int) -> Generator[str, None, bool]:
+        """Pieces of the likeliest text as they come, and in the end whether the limit cut it off. Whoever stops
+        listening stops the model."""
         library: Any = self._library
         pieces = library.TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        stop, failed = Event(), list[BaseException]()
+        stop, failed, written = Event(), list[BaseException](), list[Written]()
         settings = self._settings(SearchOptions(beams=1, max_new_tokens=max_new_tokens), ())
         rows = self._torch.ones(1, dtype=self._torch.bool, device=self._model.device)
 
         def run() -> None:
             try:
                 with self._lock:
-                    self._generate(
+                    [found] = self._generate(
                         [sight],
                         [prompt],
                         generation_config=settings,
                         streamer=pieces,
                         stopping_criteria=[lambda ids, scores, **_: rows & stop.is_set()],
                     )
+                written.append(self._written(*found))
             except BaseException as error:
                 failed.append(error)
                 pieces.end()
@@ -181,6 +184,11 @@ class Runner:
             thread.join()
         if failed:
             raise failed[0]
+        return not written[0].ended
+
+    def thinks(self, prompt: Prompt) -> bool:
+        """Whether what this prompt becomes has begun the thinking, so that it ends where nothing opened it."""
+        return not isinstance(prompt, str) and self._templated(prompt).rstrip().lower().endswith(cleaning.OPENINGS)
 
     # How it is loaded.
 

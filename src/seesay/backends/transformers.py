@@ -8,7 +8,8 @@ seesay.load("Qwen/Qwen3-VL-4B-Instruct", device="cuda").ask("photo.jpg", "What i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -154,8 +155,9 @@ class TransformersModel:
 
     def converse(
         self, image: ImageLike | Seen, turns: Sequence[Turn], question: str, *, max_tokens: int
-    ) -> Iterator[str]:
-        """The answer to a question that follows earlier ones, piece by piece as it comes.
+    ) -> Generator[str, None, bool]:
+        """The answer to a question that follows earlier ones, piece by piece as it comes, without the thinking before
+        it; in the end whether the limit of tokens cut it off.
 
         Raises CapabilityError for a family that was taught single questions, ImageError, UsageError.
         """
@@ -163,7 +165,18 @@ class TransformersModel:
             raise CapabilityError(f"{self.name} holds no conversation", f"Use a chat model: {CHAT.examples[2]}.")
         if not any(letter.isalnum() for letter in question):
             raise UsageError(f"The question {question!r} holds no word", "Give some words.")
-        return self.runner.stream(self._sight(image), self._conversation(turns, question), max_tokens)
+        return self._said(self._sight(image), self._conversation(turns, question), max_tokens)
+
+    def _said(self, sight: Sight, prompt: Prompt, max_tokens: int) -> Generator[str, None, bool]:
+        cut = False
+
+        def written() -> Generator[str, None, None]:
+            nonlocal cut
+            cut = yield from self.runner.stream(sight, prompt, max_tokens)
+
+        with closing(written()) as pieces:
+            yield from cleaning.answering(pieces, thinking=self.runner.thinks(prompt))
+        return cut
 
     def match(self, image: ImageLike | Seen, text: str) -> Match:
         self._lacks("match")

@@ -71,6 +71,8 @@ def chat(ctx: click.Context, /, image: str, max_tokens: int | None, **given: Any
                     break
             else:
                 _say(talk, line)
+                if talk.remembers and talk.turns and talk.turns[-1].cut_off:
+                    click.echo("the answer is cut off: --max-tokens gives it more room", err=True)
         except SeesayError as error:
             from seesay.cli.main import message
 

@@ -52,6 +52,14 @@ class Said:
     """Whether a limit ended it."""
 
 
+@dataclass(slots=True)
+class End:
+    """How a reply ended, once it has."""
+
+    cut: bool = False
+    """Whether a limit ended it."""
+
+
 async def say(service: Service, model: str | None, talk: Talk) -> list[Said]:
     """As many replies as were asked for, the best first.
 
@@ -61,8 +69,9 @@ async def say(service: Service, model: str | None, talk: Talk) -> list[Said]:
     if able & FREE:
         if talk.count > 1:
             raise UsageError(f"{talk.count} replies at once", "Ask for one, again and again.")
-        text = "".join([piece async for piece in pieces(service, model, talk)])
-        return [Said(text.strip(), 0, False)]
+        end = End()
+        text = "".join([piece async for piece in pieces(service, model, talk, end)])
+        return [Said(text.strip(), 0, end.cut)]
     if wants_caption(talk.question) and ("caption" in able or "ask" not in able):
         caption = await service.worker.caption(model, talk.picture, _shortened(CaptionOptions(), talk))
         return [_said(one) for one in caption.all]
@@ -70,12 +79,13 @@ async def say(service: Service, model: str | None, talk: Talk) -> list[Said]:
     return [_said(one) for one in answer.all]
 
 
-async def pieces(service: Service, model: str | None, talk: Talk) -> AsyncIterator[str]:
+async def pieces(service: Service, model: str | None, talk: Talk, end: End) -> AsyncIterator[str]:
     """One reply, piece by piece as it comes; in one piece where the model says it at once. Errors come before the
-    first."""
+    first; `end` says with the last how it ended."""
     able = await service.worker.capabilities(model)
     if not able & FREE:
         [said] = await say(service, model, talk)
+        end.cut = said.cut
         yield said.text
         return
 
@@ -83,9 +93,11 @@ async def pieces(service: Service, model: str | None, talk: Talk) -> AsyncIterat
         most = talk.max_tokens or MAX_TOKENS
         question = f"{talk.system}\n\n{talk.question}".strip() or "Describe this picture in one sentence."
         if converses(loaded):
-            yield from loaded.converse(seen, talk.turns, question, max_tokens=most)
+            end.cut = yield from loaded.converse(seen, talk.turns, question, max_tokens=most)
         elif follows(loaded):
-            yield loaded.instruct(seen, told(talk.turns, question), max_tokens=most).text
+            answer = loaded.instruct(seen, told(talk.turns, question), max_tokens=most)
+            end.cut = "cut off" in answer.flags
+            yield answer.text
 
     async for piece in service.worker.stream(model, talk.picture, speak):
         yield piece

@@ -17,7 +17,7 @@ from pydantic import Field
 import seesay
 from seesay.errors import UsageError
 from seesay.server.bodies import JsonRoute
-from seesay.server.conversation import Talk, pieces, plain_words_only
+from seesay.server.conversation import End, Talk, pieces, plain_words_only
 from seesay.server.openai import Loose, turns_of
 from seesay.server.service import Service, Serving
 
@@ -112,14 +112,16 @@ async def _told(
 ) -> Response:
     """The reply as one object, or as a line for each piece; counts and times come with its end."""
     start = time.perf_counter_ns()
-    coming = pieces(service, name, talk)
+    ended = End()
+    coming = pieces(service, name, talk, ended)
     first = await anext(coming, "")  # what can go wrong does so here, while there is a status to say it
 
     def end(text: str) -> Mapping[str, object]:
         took = time.perf_counter_ns() - start
         counts = {"prompt_eval_count": 0, "prompt_eval_duration": 0, "eval_count": 0, "eval_duration": took}
         times = {"total_duration": took, "load_duration": 0}
-        return {**_head(name), **shaped(text), "done": True, "done_reason": "stop", **times, **counts}
+        reason = "length" if ended.cut else "stop"
+        return {**_head(name), **shaped(text), "done": True, "done_reason": reason, **times, **counts}
 
     if not stream:
         return JSONResponse(end((first + "".join([piece async for piece in coming])).strip()))

@@ -20,7 +20,7 @@ from seesay.errors import CapabilityError, UsageError
 from seesay.images.reading import is_inline
 from seesay.records import Embedding, Turn
 from seesay.server.bodies import JsonRoute
-from seesay.server.conversation import Said, Talk, pieces, plain_words_only, say
+from seesay.server.conversation import End, Said, Talk, pieces, plain_words_only, say
 from seesay.server.service import Service, Serving
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"], route_class=JsonRoute)
@@ -138,7 +138,8 @@ def turns_of(spoken: Sequence[tuple[str, str]]) -> tuple[Turn, ...]:
 async def _streamed(service: Service, asked: ChatRequest, talk: Talk, head: Mapping[str, object]) -> Response:
     if talk.count > 1:
         raise UsageError(f"{talk.count} replies in one stream", "Ask for one, or do not stream.")
-    coming = pieces(service, asked.model, talk)
+    end = End()
+    coming = pieces(service, asked.model, talk, end)
     first = await anext(coming, "")  # what can go wrong does so here, while there is a status to say it
 
     def event(delta: Mapping[str, str], finish: str | None = None) -> str:
@@ -150,7 +151,7 @@ async def _streamed(service: Service, asked: ChatRequest, talk: Talk, head: Mapp
             yield event({"role": "assistant", "content": first})
             async for piece in coming:
                 yield event({"content": piece})
-            yield event({}, "stop")
+            yield event({}, "length" if end.cut else "stop")
             if asked.stream_options and asked.stream_options.include_usage:
                 yield f"data: {json.dumps({**head, 'choices': [], 'usage': _usage(())})}\n\n"
             yield "data: [DONE]\n\n"
