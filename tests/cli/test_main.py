@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,22 @@ def test_an_option_of_another_command_names_that_command(arguments: str, says: s
     result = CliRunner().invoke(cli, arguments.split())
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes streams as a POSIX shell does")
+def test_closed_standard_streams_are_no_fault(checkpoint: Path, machine: dict[str, str], photos: Path) -> None:
+    script = '"$0" -m seesay caption photos/0-red.png --output out.jsonl >&- && "$0" -m seesay caption - <&-'
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable],
+        env=machine | {"SEESAY_MODEL": str(checkpoint)},
+        cwd=photos.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert len((photos.parent / "out.jsonl").read_text().splitlines()) == 1
+    assert (done.returncode, done.stderr.splitlines()[0][:36]) == (1, "failed: -: standard input is empty (")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -7,6 +7,7 @@ imported when it runs.
 from __future__ import annotations
 
 import os
+import sys
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -108,4 +109,7 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Entry point."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by whoever began us: the next file opened would stand in its place
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # as long as the process
     cli(prog_name="seesay")
