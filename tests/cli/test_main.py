@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -24,7 +25,7 @@ from seesay.cli.reference import reference
 from seesay.cli.status import Status, describe, duration
 from seesay.decoding import SearchOptions
 from seesay.describe import CaptionOptions
-from seesay.doctor import GOLDEN_FILE, write_golden
+from seesay.doctor import EXTRAS, GOLDEN_FILE, REQUIRED, write_golden
 from seesay.images.tars import TARS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -202,6 +203,20 @@ class TestDoctor:
         assert done.returncode == 0
         assert len(findings) == len(golden)
         assert {finding["status"] for finding in findings} <= {"ok", "note"}
+
+    def test_a_precision_is_compared_once_whatever_it_is_called(self, seesay: Run, patient: Path) -> None:
+        done = seesay("doctor", "--json", SEESAY_MODEL=str(patient), SEESAY_PRECISION="auto")
+        topics = [finding["topic"] for finding in json.loads(done.stdout)]
+        assert len(topics) == len(set(topics))
+
+    def test_every_extra_is_looked_for(self) -> None:
+        project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+        extras = project["optional-dependencies"]
+        assert set(EXTRAS) == set(extras) - {"compare", "demo", "dev"}  # these hold nothing of their own for a user
+        for extra, distribution in EXTRAS.items():
+            assert any(one.startswith(distribution) for one in extras[extra]), extra
+        assert all(any(one.startswith(name) for one in project["dependencies"]) for name in REQUIRED)
+        assert len(REQUIRED) == len(project["dependencies"])
 
     def test_weights_that_were_cut_off(self, seesay: Run, patient: Path) -> None:
         weights = patient / "model.safetensors"

@@ -191,3 +191,11 @@ def test_another_model_is_another_conversion(tmp_path: Path) -> None:
         OnnxEngine(random_checkpoint(HYBRID, seed=seed), "fp32", 1, tmp_path).encode(image).features for seed in (1, 2)
     ]
     assert not np.allclose(*features)
+
+
+def test_auto_where_it_is_fp32_uses_what_fp32_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seesay.engine.onnx._sums_bytes_exactly", lambda cache: False)
+    checkpoint = random_checkpoint(PLAIN)
+    for precision in ("fp32", "auto"):
+        assert OnnxEngine(checkpoint, precision, 1, tmp_path).precision == "fp32"
+    assert len(list((tmp_path / "converted").iterdir())) == 1

@@ -79,7 +79,7 @@ class OnnxEngine:
         self.precision: Literal["fp32", "int8"] = (
             "int8" if precision == "int8" or (precision == "auto" and exact) else "fp32"
         )
-        weight_bits = 8 if exact else 7
+        weight_bits = 8 if exact or self.precision == "fp32" else 7  # in fp32 nothing: "auto" finds what "fp32" made
         recipe = f"{self.precision}-{weight_bits}-{_writer()}"
         folder = converted(
             cache / "converted",
