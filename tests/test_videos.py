@@ -162,6 +162,12 @@ class TestScenes:
         texts = [scene.text for scene in video.scenes]
         assert all(one != other for one, other in pairwise(texts))
 
+    def test_a_file_that_does_not_say_how_long_it_is_still_has_a_scene_to_show(self, load, tmp_path: Path) -> None:
+        PHOTOS[0].save(tmp_path / "still.gif")
+        assert duration(tmp_path / "still.gif") == 0
+        [scene] = tell(load("caption"), tmp_path / "still.gif", every=0.5).scenes
+        assert (scene.start, scene.end) == (0, 0.5)
+
     def test_a_hard_threshold_cuts_less(self, load, film: Path) -> None:
         assert len(tell(load("caption"), film, cut=1.0).scenes) == 1
         with pytest.raises(seesay.UsageError, match="cut"):

@@ -191,7 +191,9 @@ def tell(
             before = colours
     if not shots:
         raise ImageUnreadable(f"{source} holds no frame that can be decoded", "convert it to MP4 or WebM")
-    end = max(duration(source), shots[-1][-1][0])
+    end, last = duration(source), shots[-1][-1][0]
+    if not end > last:  # the file does not say how long it is, and a scene without an end is shown by no player
+        end = last + every
     return Video(_scenes(shots, end), end, every, shots[0][0][1].provenance)
 
 

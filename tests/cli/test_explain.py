@@ -75,6 +75,8 @@ def test_what_cannot_be_said_is_said_before_a_model_is_loaded(invoke: Invoke, ph
     done = invoke("photos/0-red.png", TEXT, "--output", "looks.gif", "--model", "no-such-model")
     assert done.exit_code == 2
     assert ".png, .html, .json" in done.stderr
+    nowhere = invoke("photos/0-red.png", TEXT, "--output", "missing/looks.png", "--model", "no-such-model")
+    assert (nowhere.exit_code, "cannot write missing/looks.png" in nowhere.stderr) == (1, True)
     assert invoke("nowhere.png", TEXT).exit_code == 1
     without = invoke("photos/0-red.png")
     assert without.exit_code == 1

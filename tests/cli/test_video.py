@@ -73,3 +73,5 @@ def test_what_cannot_be_is_said(invoke: Invoke, film: Path) -> None:
     captioner = invoke(film, "--match", "a cat")
     assert (captioner.exit_code, "cannot match" in captioner.stderr) == (1, True)
     assert invoke("nowhere.mp4").exit_code == 1
+    nowhere = invoke(film, "--output", "missing/film.vtt", "--model", "no-such-model")  # before a model is loaded
+    assert (nowhere.exit_code, "cannot write missing/film.vtt" in nowhere.stderr) == (1, True)

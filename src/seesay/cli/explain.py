@@ -80,10 +80,12 @@ def explain(image: str, text: str | None, output: Path | None, threshold: float,
 
 
 def _check_output(output: Path | None, overwrite: bool) -> None:
+    from seesay.cli.outputs import check_place
+
     if output and output.suffix.lower() not in KINDS:
         raise UsageError(f"{output} is neither a sheet, a page nor numbers", f"Let it end in {', '.join(KINDS)}.")
-    if output and output.exists() and not overwrite:
-        raise UsageError(f"{output} exists", "Replace it (--overwrite), or name another.")
+    if output:
+        check_place(output, overwrite)
 
 
 def _file(kind: str, name: str, picture: Image, told: Explanation) -> bytes:

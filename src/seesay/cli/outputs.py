@@ -12,6 +12,7 @@ import errno
 import io
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -226,6 +227,14 @@ def to_document(path: Path, form: DocumentFormat, table: Table, existing: Existi
         journal.unlink()
 
     return Document(lines, list(earlier.values()), form, table, publish)
+
+
+def check_place(path: Path, overwrite: bool) -> None:
+    """Raises UsageError where a file is there that must stay, SeesayError where none can be made: before any work."""
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists", "Replace it (--overwrite), or name another.")
+    with writing(path), tempfile.TemporaryFile(dir=path.parent):
+        pass
 
 
 def replace(path: Path, data: bytes) -> None:

@@ -54,7 +54,7 @@ def video(film: str, text: str | None, question: str | None, **given: Any) -> No
     --match and --ask take the whole video as the BLIP paper does, without training for videos: some frames, evenly
     sampled, whose features stand behind one another; what comes first and what later, it does not know.
     """
-    from seesay.cli.outputs import encoded, replace
+    from seesay.cli.outputs import check_place, encoded, replace
     from seesay.cli.pictures import behind_api, load_model
     from seesay.settings import load_settings
 
@@ -66,8 +66,8 @@ def video(film: str, text: str | None, question: str | None, **given: Any) -> No
         raise UsageError("--match and --ask are two things", "Use one of the two.")
     if form == "vtt" and (text is not None or question is not None):
         raise UsageError("WebVTT holds scenes, not one answer", "Use --format json or text.")
-    if output and output.exists() and not given["overwrite"]:
-        raise UsageError(f"{output} exists", "Replace it (--overwrite), or name another.")
+    if output:
+        check_place(output, given["overwrite"])
     model = load_model(settings, given["max_cost"])
     if metered := behind_api(model, settings):
         _announce(metered, film, given["every"])
