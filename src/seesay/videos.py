@@ -155,7 +155,8 @@ def _opened(source: str | Path) -> Iterator[Any]:
                 raise ImageUnreadable(f"{path} holds no pictures, only {len(container.streams)} other streams")
             yield container
     except (av.FFmpegError, ValueError, EOFError) as error:
-        raise ImageUnreadable(f"{path} cannot be read as a video: {error}", "convert it to MP4 or WebM") from error
+        why = error.strerror if isinstance(error, av.FFmpegError) else error  # without its number and the path again
+        raise ImageUnreadable(f"{path} cannot be read as a video: {why}", "convert it to MP4 or WebM") from error
 
 
 # ------------------------------------------------------------------------------------------------------------- scenes

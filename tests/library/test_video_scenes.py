@@ -50,7 +50,10 @@ def test_a_broken_video_costs_only_itself(library: Library, album: Path, film: P
     indexer = Indexer(library, load("caption"), every=1.0)
     events = {event.path.name: event for event in indexer.index(indexer.scan([album]))}
     assert events["film.mp4"].became == "failed"
-    assert "cannot be read as a video" in str(events["film.mp4"].error)
+    said = str(events["film.mp4"].error)
+    assert said.startswith(f"{film} cannot be read as a video: ")
+    assert "Errno" not in said
+    assert said.count(film.name) == 1
     assert sum(event.became == "indexed" for event in events.values()) == 4
 
 
