@@ -75,6 +75,18 @@ def test_the_prompt_opens_the_caption(model: Blip, red: Image.Image) -> None:
     assert model.caption(red, prompt="The red boat").text.startswith("the red boat")
 
 
+def test_a_prompt_that_cannot_be_spelled_is_said_to_be_lost(model: Blip, red: Image.Image) -> None:
+    assert "prompt not kept" not in model.caption(red, prompt="the red boat").flags
+    assert all("prompt not kept" in one.flags for one in model.caption(red, prompt="the \u2603", count=2).all)
+
+
+@pytest.mark.parametrize("changes", [{"bad_words": "cup"}, {"bad_words": ("",)}, {"prompt": 5}])
+def test_texts_of_another_kind_are_refused(model: Blip, red: Image.Image, changes: dict[str, object]) -> None:
+    """A text is no tuple of words: its letters would be forbidden, and the word not."""
+    with pytest.raises(seesay.UsageError, match=next(iter(changes))):
+        model.caption(red, **changes)
+
+
 def test_bad_words_never_come(model: Blip, red: Image.Image) -> None:
     usual = model.caption(red).text.split()
     without = model.caption(red, bad_words=tuple(set(usual)))

@@ -66,6 +66,14 @@ class CaptionOptions(SearchOptions):
     name_objects: bool = True
     """Where the model has concept words: what its image network is sure to see must be named (arXiv 1612.00576)."""
 
+    def __post_init__(self) -> None:
+        SearchOptions.__post_init__(self)  # super() is lost where slots make the class anew
+        if not isinstance(self.prompt, str):
+            raise UsageError(f"prompt is {self.prompt!r}", "Give a text.")
+        words = self.bad_words
+        if not isinstance(words, tuple) or not all(isinstance(one, str) and one.strip() for one in words):
+            raise UsageError(f"bad_words are {words!r}", 'Give a tuple of words, such as ("cup", "mug").')
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -442,13 +450,14 @@ class Blip:
     ) -> Caption:
         """Tokens to words; the first caption carries the others."""
         prompt = self._prompt(options)
+        lost = ("prompt not kept",) if self.tokenizer.unknown in prompt else ()  # it cannot be spelled
         best, *others = [
             Caption(
                 text=self.tokenizer.decode([*prompt, *one.tokens]),
                 score=one.mean,
                 tokens=one.tokens,
                 token_scores=one.token_scores,
-                flags=tuple(flags if one is hypotheses[0] else self._defects(one)),
+                flags=(*lost, *(flags if one is hypotheses[0] else self._defects(one))),
                 provenance=provenance,
             )
             for one in hypotheses

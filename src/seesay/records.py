@@ -30,8 +30,9 @@ class Caption:
 
     `score` is the mean log-probability of its tokens in nats, end token included (0 is certain, -1 is an e-fold less
     likely per token), before any length penalty; None where the model does not tell, as most models behind an API do
-    not (those that do leave the end token out). `flags` name what is wrong with it: "empty", "repetition", "cut off";
-    "retried" says that a first attempt was degenerate and this is the second.
+    not (those that do leave the end token out). `flags` name what is wrong with it: "empty", "repetition", "cut off",
+    "prompt not kept" (it holds what the model cannot write); "retried" says that a first attempt was degenerate and
+    this is the second.
     """
 
     text: str

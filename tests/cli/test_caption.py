@@ -142,7 +142,7 @@ class TestUsage:
             (["x.jpg", "--beams", "0"], "Invalid value"),
             (["x.jpg", "--nucleus", "--beams", "2"], "--nucleus samples and --beams searches"),
             (["x.jpg", "--seed", "2"], "--seed has no meaning for beams"),
-            (["x.jpg", "--top-p", "0.5"], "top_p has no meaning for beams"),
+            (["x.jpg", "--top-p", "0.5"], "--top-p has no meaning for beams"),
             (["x.jpg", "--beams", "2", "--count", "3"], "3 sentences were asked of 2 beams"),
             (["x.jpg", "--skip-existing"], "nothing to go on with"),
             (["x.jpg", "--skip-existing", "--overwrite", "--output", "o.csv"], "Use one of the two"),

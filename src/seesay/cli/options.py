@@ -83,8 +83,10 @@ def search_changes(given: dict[str, Any]) -> dict[str, Any]:
 
     if given["nucleus"] and given["beams"]:
         raise UsageError("--nucleus samples and --beams searches", "Use one of the two.")
-    if given["seed"] is not None and not given["nucleus"]:
-        raise UsageError("--seed has no meaning for beams", "Add --nucleus to sample, or leave it out.")
+    for name in ("seed", "top_p", "temperature"):
+        if given[name] is not None and not given["nucleus"]:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} has no meaning for beams", "Add --nucleus to sample, or leave it out.")
     names = ("count", "beams", "nucleus", "top_p", "temperature", "seed")
     chosen = {name: given[name] for name in names if given[name] is not None}
     if given["max_tokens"]:

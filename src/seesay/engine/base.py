@@ -124,7 +124,8 @@ def check_session(context: Floats, width: int, prompt: Ints, beams: int, longest
     if context.ndim != 3 or context.shape[2] != width or 0 in context.shape:
         raise UsageError(f"A context of shape {context.shape}; this model reads (images, tokens, {width})")
     if prompt.ndim != 1 or not 0 < len(prompt) <= longest:
-        raise UsageError(f"A prompt of shape {prompt.shape}; this model reads 1 to {longest} tokens")
+        said = f"A prompt of {len(prompt)} tokens" if prompt.ndim == 1 else f"A prompt of shape {prompt.shape}"
+        raise UsageError(f"{said}; this model reads 1 to {longest}", "Give a shorter one.")
     if beams < 1:
         raise UsageError(f"{beams} beams for each image")
 

@@ -66,7 +66,7 @@ class OnnxEngine:
         cache: Path | None = None,
     ) -> None:
         if precision not in ("auto", "fp32", "int8"):
-            raise UsageError(f"The ONNX engine has no {precision}", "Use fp32 or int8, or the torch engine.")
+            raise UsageError(f"The ONNX engine has no {precision}", 'Use fp32 or int8, or in Python engine="torch".')
         self.config = checkpoint.config
         self.threads = threads or physical_cores()
         # Graphs open at once, in the background: while one is waited for, or a photo decoded, the others come too.
