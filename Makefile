@@ -1,13 +1,13 @@
 # Every target makes the environment it needs from a bare python3; a second run starts at once.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
-IMAGES ?=
+export IMAGES ?=
 BIN := .venv/bin
 
 .PHONY: demo demo-library test lint docs bench clean
 
 demo: .venv/demo.done  ## Caption photographs: scikit-image's, or yours with IMAGES=folder
-	@$(BIN)/python examples/demo.py $(IMAGES)
+	@$(BIN)/python examples/demo.py "$$IMAGES"
 
 demo-library: .venv/library.done  ## A photo library of the demo photographs: indexed, searched, shown in the browser; NO_SERVE=1 ends after the search
 	@$(BIN)/python examples/demo_library.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -26,13 +27,14 @@ def main(arguments: list[str]) -> int:
     )
     console.print("For larger ones: [bold]seesay models[/bold], then --model blip-base or blip-large.\n")
     failed = 0
-    for picture in pictures(arguments or scikit_images()):
+    sources = [os.path.expanduser(one) for one in arguments if one]
+    for picture in pictures(sources or scikit_images()):
         try:
             image = picture.load().open()
             caption = model.caption(image)
         except seesay.ImageError as error:
             failed += 1
-            console.print(f"[red]{picture.name}: {error}[/red]")
+            console.print(Text(f"{picture.name}: {error}", "red"), soft_wrap=True)
             continue
         beside = Text.assemble((caption.text, "bold"), "\n", (note(picture.name, caption), "dim"))
         if console.is_terminal:
