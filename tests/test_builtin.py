@@ -82,11 +82,25 @@ def test_the_article_fits_what_is_named(model: seesay.Blip) -> None:
         assert f" a {word}" not in f" {caption}"
 
 
+@pytest.mark.parametrize(
+    ("photo", "fits", "does_not"),
+    [
+        ("cat.jpg", ["a cat", "a cat looks at the camera"], ["a dog", "a cup of coffee", "a man rides a bike"]),
+        ("coffee.jpg", ["a cup of coffee", "a cup on a table"], ["a dog", "a cat", "two children on a swing"]),
+    ],
+)
+def test_it_tells_what_fits_from_what_does_not(
+    model: seesay.Blip, photo: str, fits: list[str], does_not: list[str]
+) -> None:
+    [matches] = model.matches([BUILTIN / photo], [[*fits, *does_not]])
+    assert [one.text for one in matches if one.probability > 0.5] == fits
+
+
 def test_the_readmes_five_lines_print_what_they_say() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    said = [*re.findall(r"  # (a photo .*)", code), *re.findall(r"The last line prints `(.*)`", text)]
+    said = [*re.findall(r"  # (a picture .*)", code), *re.findall(r"The last line prints `(.*)`", text)]
     number = re.compile(r"-?\d+\.\d+")
     for told, line in zip(done.stdout.splitlines(), said, strict=True):  # in fp32 and int8 alike, but for the rounding
         assert number.sub("", told) == number.sub("", line)

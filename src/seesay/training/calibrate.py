@@ -23,6 +23,9 @@ PHOTOGRAPHS, TOGETHER = 600, 50
 """Of each kind, at most, and in one call."""
 APART = (7, 101)
 """How far away the photographs stand whose captions are the foreign ones."""
+RIDGE = 0.01
+"""Holds the weights back: of photographs trained on, the decoder is surer than it will be of others. On 125 validation
+photographs and 125 objects the log-loss falls from 0.25 and 1.36 (hardly held back) to 0.21 and 0.86."""
 
 Samples = tuple[list[Floats], list[list[Text]]]
 """Features of photographs, and beside each its own text and foreign ones."""
@@ -59,20 +62,21 @@ def _usual(blip: Blip, reader: TextReader, features: list[Floats], texts: list[l
 
 
 def logistic(
-    right: NDArray[np.float64], wrong: NDArray[np.float64], steps: int = 50
+    right: NDArray[np.float64], wrong: NDArray[np.float64], ridge: float = RIDGE, steps: int = 50
 ) -> tuple[NDArray[np.float64], float]:
     """Weights (k,) and bias by which right (n, k) and wrong (m, k), together equally heavy, are likeliest.
 
-    Newton's method, on columns of equal spread, the weights held a little back.
+    Newton's method, on columns of equal spread; `ridge` is the penalty of the weights' squares.
     """
     spread = np.concatenate([right, wrong]).std(axis=0)
     x = np.concatenate([right, wrong]) / spread
     y = np.concatenate([np.ones(len(right)), np.zeros(len(wrong))])
     weight = np.where(y == 1, 0.5 / len(right), 0.5 / len(wrong))
     design, found = np.column_stack([x, np.ones(len(x))]), np.zeros(x.shape[1] + 1)
+    penalty = np.append(np.full(x.shape[1], ridge), 1e-9)
     for _ in range(steps):
         chance = 1 / (1 + np.exp(-(design @ found)))
-        gradient = design.T @ (weight * (chance - y)) + 1e-5 * found
-        hessian = design.T @ (design * (weight * chance * (1 - chance))[:, None]) + 1e-5 * np.eye(len(found))
+        gradient = design.T @ (weight * (chance - y)) + penalty * found
+        hessian = design.T @ (design * (weight * chance * (1 - chance))[:, None]) + np.diag(penalty)
         found = found - np.linalg.solve(hessian, gradient)
     return found[:-1] / spread, float(found[-1])
