@@ -1,5 +1,5 @@
 """How long a question to a library of 100,000 photographs takes, and how much memory; with the extra `ann` and more
-records also what an index of neighbours finds of what exact search does.
+records also what an index of neighbours finds of what exact search does; and what indexing costs beside captioning.
 
     python bench/library.py PHOTOS CAPTIONS [--records N] [--folder FOLDER] [--page docs/library.md]
 
@@ -17,10 +17,12 @@ import os
 import random
 import resource
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ from pages import write_into
 from seesay.data import read_flickr
 from seesay.describe import Blip, Describer, Seen, as_blip
 from seesay.errors import ImageError
-from seesay.library import Library, Query, Searcher
+from seesay.library import Indexer, Library, Query, Searcher
 from seesay.library.approximate import FROM
 from seesay.library.database import KINDS
 from seesay.library.vectors import Vectors as Matrix
@@ -40,6 +42,11 @@ from seesay.library.vectors import Vectors as Matrix
 PHOTOS = 2000
 QUESTIONS = 40
 BATCH = 5000
+BATCH_SIZE = 8
+"""Photographs at a time, as `seesay index` and `seesay caption` take them."""
+TURN = 64
+TURNS = 5
+"""How often photographs are captioned, and indexed."""
 NOISE = 0.02
 """Standard deviation of each component."""
 BEGIN, END = "<!-- library: figures, written by bench/library.py -->", "<!-- library: end -->"
@@ -90,7 +97,7 @@ def main() -> None:
         print(f"indexes of neighbours, where there are {FROM:,} vectors: {seconds:.0f} s", flush=True)
         said = []
         figures = measured(library, Standing(model, source.files), source, arguments.records)
-        for line in chain(figures, recall(library, space, model, source)):
+        for line in chain(figures, recall(library, space, model, source), indexing(model, source.files)):
             print(line, flush=True)
             said.append(line)
     if arguments.page:
@@ -143,6 +150,31 @@ def recall(library: Library, space: int, model: Describer, source: Source) -> It
         ]
         found, looked = sum(len(one & other) for one, other in both), sum(len(other) for _, other in both)
         yield f"Recall@10 of the index of {kind} vectors against exact search: {found / looked:.4f}."
+
+
+def indexing(model: Describer, files: Sequence[Path]) -> Iterator[str]:
+    """Seconds of a photograph that is indexed, and of one that is only captioned, in turns of different photographs."""
+    seconds: dict[str, list[float]] = {"captioned": [], "indexed": []}
+    for start in range(0, TURNS * TURN, TURN):
+        turn = files[start : start + TURN]
+        seconds["captioned"].append(timed(partial(caption, model, turn)))
+        with tempfile.TemporaryDirectory() as folder, Library(Path(folder) / "library.db") as library:
+            for file in turn:
+                Path(folder, file.name).symlink_to(file.absolute())
+            indexer = Indexer(library, model, batch_size=BATCH_SIZE)
+            seconds["indexed"].append(timed(lambda: list(indexer.index(indexer.scan([folder])))))  # noqa: B023  # now
+            assert library.counts()["photos"] == len(turn)
+    each = {name: statistics.median(found) / TURN for name, found in seconds.items()}
+    more = statistics.median(one / other for one, other in zip(seconds["indexed"], seconds["captioned"], strict=True))
+    yield (
+        f"Indexing a photograph takes {each['indexed'] * 1000:.0f} ms, captioning alone {each['captioned'] * 1000:.0f} "
+        f"ms: {more:.2f} times as much (median of {TURNS} turns of {TURN} photographs, batches of {BATCH_SIZE})."
+    )
+
+
+def caption(model: Describer, files: Sequence[Path]) -> None:
+    for start in range(0, len(files), BATCH_SIZE):
+        model.captions(files[start : start + BATCH_SIZE])
 
 
 # ----------------------------------------------------------------------------------------------------- what is searched
