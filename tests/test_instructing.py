@@ -173,8 +173,9 @@ def test_a_medical_description_says_what_it_is_not() -> None:
 
 def test_reasoning_needs_its_question() -> None:
     model, asked = replies()
-    with pytest.raises(seesay.UsageError, match="the question"):
+    with pytest.raises(seesay.UsageError, match="the question") as caught:
         follow(model, PICTURE, read_prompt("reasoning"))
+    assert "--context" in caught.value.remedy
     assert asked == []
 
 

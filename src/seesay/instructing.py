@@ -71,7 +71,7 @@ class Prompt:
     def filled(self, *, context: str = "", length: int | None = None, text: str = "") -> str:
         """The whole instruction. text: what stands in the picture. Raises UsageError where the context is missing."""
         if self.needs_context and not context.strip():
-            raise UsageError(f"The prompt {self.name} needs a context: {self.needs_context}", "Give it.")
+            raise UsageError(f"The prompt {self.name} needs a context: {self.needs_context}", "Give it (--context).")
         limit = f"{length} characters" if length else "a few sentences"
         told = self.instruction.strip().replace("{length}", limit).replace("{context}", context.strip() or "not known")
         parts = [told, DATA, quoted(text)]
