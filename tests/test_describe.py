@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
@@ -155,3 +156,11 @@ def test_options_keep_what_the_search_checks() -> None:
     with pytest.raises(seesay.UsageError):
         CaptionOptions(beams=0)
     assert VisionConfig().concept_words == ()
+
+
+def test_the_torch_engine_without_torch_names_the_extra(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "seesay.engine.torch", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(seesay.MissingExtra) as caught:
+        seesay.load(checkpoint, engine="torch")
+    assert "seesay[torch]" in caught.value.remedy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -59,10 +60,12 @@ def measure(
         yield Measurement(precision, "caption, greedy", _median(lambda: blip.caption(PHOTO, greedy), repeats))  # noqa: B023
 
 
-def against_transformers(model: str, *, threads: int | None = None, repeats: int = 5) -> Iterator[Measurement]:
-    """The same captions by transformers' `generate`.
+def against_transformers(
+    model: str, *, threads: int | None = None, offline: bool | None = None, repeats: int = 5
+) -> Iterator[Measurement]:
+    """The same captions by transformers' `generate`, measured as they are asked for.
 
-    Raises MissingExtra without it, UsageError for a checkpoint that it cannot load.
+    Raises at once MissingExtra without it, UsageError for a checkpoint that it cannot load.
     """
     try:
         import torch
@@ -70,7 +73,7 @@ def against_transformers(model: str, *, threads: int | None = None, repeats: int
     except ImportError as error:
         raise MissingExtra("A comparison with transformers", "compare") from error
 
-    blip = as_blip(load(model), "be measured")
+    blip = as_blip(load(model, offline=offline), "be measured")
     if blip.checkpoint.config.vision.embedding != "patch":
         raise UsageError(
             "transformers cannot load the hybrid image encoder", "Compare blip-base or another public model."
@@ -79,13 +82,15 @@ def against_transformers(model: str, *, threads: int | None = None, repeats: int
         torch.set_num_threads(threads)
     theirs = BlipForConditionalGeneration.from_pretrained(blip.checkpoint.folder)
     pixels = torch.from_numpy(blip.pixels(PHOTO))
-    for name, beams in (("caption, beam 3, batch 1", 3), ("caption, greedy", 1)):
 
-        def generate(beams: int = beams) -> None:
-            with torch.inference_mode():
-                theirs.generate(pixel_values=pixels, num_beams=beams, max_new_tokens=20)
+    def generate(beams: int) -> None:
+        with torch.inference_mode():
+            theirs.generate(pixel_values=pixels, num_beams=beams, max_new_tokens=20)
 
-        yield Measurement("transformers", name, _median(generate, repeats))
+    return (
+        Measurement("transformers", name, _median(partial(generate, beams), repeats))
+        for name, beams in (("caption, beam 3, batch 1", 3), ("caption, greedy", 1))
+    )
 
 
 def _stages(blip: Blip) -> Iterator[tuple[str, Callable[[], object]]]:

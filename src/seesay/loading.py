@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from seesay.describe import Blip, Describer
-from seesay.errors import ModelNotFound, UsageError
+from seesay.errors import MissingExtra, ModelNotFound, UsageError
 from seesay.images.limits import DEFAULT_LIMITS, Limits
 from seesay.models import ModelFolder, Service, is_blip, resolve
 from seesay.settings import load_settings
@@ -92,7 +92,9 @@ def _blip(found: ModelFolder, settings: Settings, engine: Literal["onnx", "torch
 
         arithmetic = OnnxEngine(checkpoint, settings.precision, settings.threads, settings.cache)
     else:
-        from seesay.engine.torch import TorchEngine
-
+        try:
+            from seesay.engine.torch import TorchEngine
+        except ImportError as error:
+            raise MissingExtra("The torch engine", "torch") from error
         arithmetic = TorchEngine(checkpoint, settings.precision, settings.threads, settings.device)
     return Blip(checkpoint, arithmetic, found.name, limits, found.revision)

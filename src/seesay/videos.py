@@ -145,7 +145,7 @@ def _opened(source: str | Path) -> Iterator[Any]:
     try:
         import av
     except ImportError as error:
-        raise MissingExtra("Videos", "video") from error
+        raise MissingExtra("Reading a video", "video") from error
     path = Path(source)
     if not path.is_file():
         raise ImageNotFound(f"no such file: {path}", "check the path; videos are read from files only")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from seesay.cli.main import cli
 from seesay.cli.train import _Progress
 from seesay.training.diagnostics import Alarm
 from seesay.training.loop import Status
@@ -87,3 +90,9 @@ def test_what_is_missing_or_contradictory_is_told(seesay: Run, dataset: Path) ->
         assert done.returncode == 2
         assert message in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_without_torch_the_extra_is_named(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = CliRunner().invoke(cli, ["train", "--task", "caption", "--data", str(dataset)])
+    assert (result.exit_code, "pip install 'seesay[train]'" in result.stderr) == (1, True)

@@ -45,6 +45,7 @@ def bench(
 
     name = load_settings(model=model).model
     precisions = (precision,) if precision else ("fp32", "int8")
+    compared = library.against_transformers(name, threads=threads, offline=offline, repeats=repeats) if against else ()
     measured = library.measure(
         name,
         precisions=precisions,  # type: ignore[arg-type]  # click checked the choice
@@ -53,7 +54,6 @@ def bench(
         batches=batch_size,
         repeats=repeats,
     )
-    compared = library.against_transformers(name, threads=threads, repeats=repeats) if against else ()
     found = []
     for one in chain(measured, compared):
         found.append(one)

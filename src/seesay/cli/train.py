@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import click
 from seesay.cli.formats import printable
 from seesay.cli.options import model_names
 from seesay.cli.status import duration
-from seesay.errors import UsageError
+from seesay.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from seesay.training.check import Checked
@@ -82,6 +83,8 @@ def train(data: str, output: Path | None, check: bool, shard: bool, offline: boo
     if not given["recipe"] and not given["task"]:
         raise UsageError("What is to be learnt?", "Name a --task or a --recipe.")
     recipe = read_any(find_recipe(given["recipe"] or given["task"]))
+    if find_spec("torch") is None:
+        raise MissingExtra("Training", "train")
     output = output or Path("runs") / recipe.name
     progress = _Progress()
     if isinstance(recipe, Recipe):
