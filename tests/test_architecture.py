@@ -26,7 +26,7 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     "hub": BASE | {"settings"},
     "models": BASE | {"settings", "hub", "blip"},
     "texts": BASE | {"tokenizer", "blip", "engine"},
-    "matching": BASE | {"records", "texts", "engine"},
+    "matching": BASE | {"records", "texts", "engine", "blip"},
     "asking": BASE | {"records", "texts", "tokenizer", "decoding", "engine"},
     "describe": BASE | {"records", "tokenizer", "images", "decoding", "blip", "engine", "texts", "matching", "asking"},
     "loading": BASE | {"settings", "models", "blip", "engine", "images", "describe", "backends"},
@@ -57,7 +57,19 @@ MAY_IMPORT = {  # part -> parts of seesay that it may import, its own aside
     | {"records", "settings", "images", "asking", "decoding", "describe", "loading", "library", "explaining"}
     | {"instructing", "chatting", "backends"},
     "training": BASE
-    | {"records", "tokenizer", "images", "data", "blip", "engine", "decoding", "describe", "texts", "evaluation"},
+    | {
+        "records",
+        "tokenizer",
+        "images",
+        "data",
+        "blip",
+        "engine",
+        "decoding",
+        "describe",
+        "matching",
+        "texts",
+        "evaluation",
+    },
 }
 ANYTHING = {"cli", "__init__", "__main__"}
 
