@@ -69,11 +69,11 @@ class Chat:
             raise UsageError(f"The question {question!r} holds no word", "Give some words.")
         pieces, cut_off = [], False
 
-        def answered() -> Iterator[str]:
+        def coming() -> Iterator[str]:
             nonlocal cut_off
-            cut_off = yield from self._answer(question)
+            cut_off = yield from answered(self.model, self._seen, self.turns, question, self.max_tokens)
 
-        for piece in answered():
+        for piece in coming():
             pieces.append(piece)
             yield piece
         self.turns.append(Turn(question, "".join(pieces).strip(), cut_off))
@@ -90,16 +90,20 @@ class Chat:
         head = f"Picture: {picture}\nModel: {self.model.name}\n"
         return head + "".join(f"\nQuestion: {turn.question}\nAnswer: {turn.answer}\n" for turn in self.turns)
 
-    def _answer(self, question: str) -> Generator[str, None, bool]:
-        model = self.model
-        if converses(model):
-            return (yield from model.converse(self._seen, self.turns, question, max_tokens=self.max_tokens))
-        if follows(model):
-            answer = model.instruct(self._seen, told(self.turns, question), max_tokens=self.max_tokens)
-        else:
-            answer = model.ask(self._seen, question)
-        yield answer.text
-        return "cut off" in answer.flags
+
+def answered(
+    model: Describer, seen: Seen, turns: Sequence[Turn], question: str, max_tokens: int
+) -> Generator[str, None, bool]:
+    """The answer to a question that follows earlier ones, by what the model can; piece by piece where it comes so, and
+    in the end whether the limit of tokens cut it off."""
+    if converses(model):
+        return (yield from model.converse(seen, turns, question, max_tokens=max_tokens))
+    if follows(model):
+        answer = model.instruct(seen, told(turns, question), max_tokens=max_tokens)
+    else:
+        answer = model.ask(seen, question)
+    yield answer.text
+    return "cut off" in answer.flags
 
 
 def told(turns: Sequence[Turn], question: str) -> str:

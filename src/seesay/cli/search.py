@@ -65,8 +65,10 @@ def search(ctx: click.Context, /, words: tuple[str, ...], near: str | None, form
     output: Path | None = given["output"]
     if output and output.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{output} is no page", "Let it end in .html; --format json goes to standard output.")
-    if output and output.exists() and not given["overwrite"]:
-        raise UsageError(f"{output} exists", "Replace it (--overwrite), or name another.")
+    if output:
+        from seesay.cli.outputs import check_place
+
+        check_place(output, given["overwrite"])
     settings = settings_of(given)
     names = ("like", "after", "before", "within", "camera", "limit", "rerank", "cut")
     query = Query(text=" ".join(words), near=_place(near), **{name: given[name] for name in names})

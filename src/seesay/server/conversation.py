@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from seesay.asking import AskOptions
-from seesay.chatting import MAX_TOKENS, converses, told
+from seesay.chatting import MAX_TOKENS, answered
 from seesay.describe import CaptionOptions, Describer, Seen
 from seesay.errors import CapabilityError, UsageError
-from seesay.instructing import follows
 from seesay.records import Answer, Caption, Turn
 from seesay.server.service import Service
 
@@ -92,12 +91,7 @@ async def pieces(service: Service, model: str | None, talk: Talk, end: End) -> A
     def speak(loaded: Describer, seen: Seen) -> Iterator[str]:
         most = talk.max_tokens or MAX_TOKENS
         question = f"{talk.system}\n\n{talk.question}".strip() or "Describe this picture in one sentence."
-        if converses(loaded):
-            end.cut = yield from loaded.converse(seen, talk.turns, question, max_tokens=most)
-        elif follows(loaded):
-            answer = loaded.instruct(seen, told(talk.turns, question), max_tokens=most)
-            end.cut = "cut off" in answer.flags
-            yield answer.text
+        end.cut = yield from answered(loaded, seen, talk.turns, question, most)
 
     async for piece in service.worker.stream(model, talk.picture, speak):
         yield piece
