@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +43,7 @@ def without_ocr(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("template", ["", STRICT])
 def test_random_weights_look_at_the_picture_and_answer(sees: Describer, tmp_path: Path, template: str) -> None:
     path = tiny_gguf(tmp_path / "tiny.gguf", template)
-    options = LlmOptions(temperature=0.7, top_k=40, top_p=0.9, repetition_penalty=1.1, max_new_tokens=700)
+    options = LlmOptions(temperature=0.7, top_k=1, top_p=0.9, repetition_penalty=1.1, max_new_tokens=700)
     llm = language_model(f"gguf:{path}", options, threads=1, context_length=8192, stop=("</s>",), gpu_layers=0)
     with Agent(llm, sees) as agent:
         events = list(agent.stream("Explain this image: photo.jpg"))
@@ -114,6 +119,39 @@ def test_nobody_else_may_ask_the_server(gguf: Path) -> None:
     with pytest.raises(openai.AuthenticationError):
         stranger.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
     stranger.close()
+
+
+def test_llama_cpp_may_die_and_the_program_lives(gguf: Path, sees: Describer) -> None:
+    llm = language_model(f"gguf:{gguf}", threads=1, context_length=8192, max_new_tokens=4000)
+    assert isinstance(llm, Constrained)
+    with Agent(llm, sees) as agent:
+        events = agent.stream("Explain this image: photo.jpg")
+        next(events)
+        os.kill(llm.server.pid, signal.SIGKILL)
+        with pytest.raises(seesay.ModelError, match=r"llama\.cpp was ended by SIGKILL") as told:
+            list(events)
+    assert "Load the model again" in told.value.remedy
+
+
+def test_llama_cpp_ends_with_the_model_and_with_the_program(gguf: Path) -> None:
+    llm: Any = language_model(f"gguf:{gguf}", threads=1)
+    pid = llm.server.pid
+    os.kill(pid, 0)
+    del llm
+    gc.collect()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    code = (
+        "import os, signal, sys; from seesay.agent import language_model; llm = language_model(sys.argv[1], threads=1);"
+        "print(llm.server.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, f"gguf:{gguf}"], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    orphan = Path("/proc", done.stdout.strip(), "stat")
+    until = time.monotonic() + 20
+    while orphan.exists() and orphan.read_text().split()[2] != "Z":
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_files_that_are_no_model_are_refused(gguf: Path, tmp_path: Path) -> None:

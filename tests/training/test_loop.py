@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -86,6 +87,22 @@ def test_a_resumed_run_is_the_uninterrupted_one(photos: Photos, texts: Captions,
     for name, weight in trained(model).items():
         assert torch.equal(weight, trained(again)[name]), name
     assert sorted(path.name for path in (tmp_path / "broken" / "language").iterdir()) == ["log.jsonl", "weights.pt"]
+
+
+def test_denormal_numbers_are_zero_while_training_and_no_longer(
+    photos: Photos, texts: Captions, maps: Path, tmp_path: Path
+) -> None:
+    """It is a switch of the processor: left on, it would change what others compute in this process."""
+    within = []
+
+    def score() -> dict[str, float]:
+        within.append(sys.float_info.min / 2)
+        return {"cider": 0.5}
+
+    model, steps = model_and_steps(photos, texts, maps)
+    fit(setting(tmp_path), "language", model, PLAN, steps, score)
+    assert set(within) == {0.0}
+    assert sys.float_info.min / 2 > 0.0
 
 
 def test_a_finished_stage_is_loaded_not_trained(photos: Photos, texts: Captions, maps: Path, tmp_path: Path) -> None:

@@ -33,13 +33,16 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.json import parse_partial_json
+from pydantic import Field
 
 from seesay.agent.grammar import gbnf
+from seesay.errors import ModelError
 
 Json = dict[str, Any]
 Form = Literal["grammar", "response_format", "format"]
 """How a server is told of the form: llama.cpp's GBNF, OpenAI's response_format, Ollama's format."""
 
+ENDED = "Load the model again; with less `context_length` or `gpu_layers` where memory ran short."
 ENDS = ("finish_reason", "done_reason", "stop_reason")
 """Where a model says how its reply ended."""
 THOUGHT = 200
@@ -59,6 +62,8 @@ class Constrained(BaseChatModel):
 
     chat: BaseChatModel
     form: Form
+    server: Any = Field(default=None, exclude=True)
+    """The `LlamaCpp` behind the chat, which lives as long as this does; None for a server of somebody else's."""
 
     @property
     def _llm_type(self) -> str:
@@ -100,9 +105,14 @@ class Constrained(BaseChatModel):
         form = self._form(schema(tools, tool_choice, choices or {}))
         reply = _Reply(tools)
         # Without callbacks: who streams this model's words shall not be given the raw JSON too.
-        for chunk in self.chat.stream(in_words(messages, tools), {"callbacks": []}, stop=stop, **form):
-            for made in (*reply.feed(chunk.text), *_facts(chunk)):
-                yield _sent(made, run_manager)
+        try:
+            for chunk in self.chat.stream(in_words(messages, tools), {"callbacks": []}, stop=stop, **form):
+                for made in (*reply.feed(chunk.text), *_facts(chunk)):
+                    yield _sent(made, run_manager)
+        except Exception as error:
+            if self.server is not None and (how := self.server.ended):
+                raise ModelError(f"llama.cpp {how} while it replied", ENDED) from error
+            raise
         for made in reply.end():
             yield _sent(made, run_manager)
 

@@ -1,5 +1,5 @@
-"""Language models by name, as LangChain's chat models: a GGUF file through llama.cpp in this process, Ollama, any
-server that speaks OpenAI's protocol, Anthropic.
+"""Language models by name, as LangChain's chat models: a GGUF file through llama.cpp, Ollama, any server that speaks
+OpenAI's protocol, Anthropic.
 
 Options have the names that ctransformers gave them, whichever model they are for; what a model cannot be told is
 refused. Keys come from the environment, as for the models that see (`backends`), and a provider's key goes to nobody
@@ -11,7 +11,6 @@ from __future__ import annotations
 import mmap
 import os
 import re
-import secrets
 import weakref
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 
 from seesay.agent.constrained import Constrained
+from seesay.agent.llama_cpp import LlamaCpp
 from seesay.agent.options import HOW, LlmOptions, changed
 from seesay.backends.api import OTHER_KEY, WIRES, is_near
 from seesay.backends.client import is_local
@@ -162,40 +162,28 @@ MAKERS = {"openai": _openai, "anthropic": _anthropic, "ollama": _ollama}
 
 
 def _gguf(path: Path, options: LlmOptions, threads: int | None) -> BaseChatModel:
-    """llama.cpp's own server in this process, at an address of this machine that wants a key which nobody else has."""
     _check_gguf(path)
-    server, key = _served(path.resolve(), options.context_length, options.gpu_layers, threads)
+    server = _served(path.resolve(), options.context_length, options.gpu_layers, threads)
     more = options.but(max_new_tokens="max_tokens", top_k="top_k", repetition_penalty="repeat_penalty")
-    chat = _spoken_as_openai(path.name, f"{server.listening_address}/v1", key, options, more)
-    weakref.finalize(chat, lambda kept: None, server)  # the server lives as long as the model that asks it
-    return Constrained(chat=chat, form="grammar")
+    chat = _spoken_as_openai(path.name, f"{server.address}/v1", server.key, options, more)
+    return Constrained(chat=chat, form="grammar", server=server)
 
 
-def _served(path: Path, context_length: int | None, gpu_layers: int | None, threads: int | None) -> tuple[Any, str]:
+def _served(path: Path, context_length: int | None, gpu_layers: int | None, threads: int | None) -> LlamaCpp:
     try:
-        import xllamacpp
+        return LlamaCpp(
+            path,
+            context_length=context_length or CONTEXT,
+            gpu_layers=gpu_layers or 0,
+            threads=threads,
+            chat_template=MISTRAL if _is_mistral_without_template(path) else "",
+        )
     except ImportError as error:
         raise MissingExtra("A GGUF file", "agent") from error
-    key = secrets.token_urlsafe(32)
-    settings = xllamacpp.CommonParams()
-    settings.model.path = str(path)
-    settings.n_ctx = context_length or CONTEXT
-    settings.n_gpu_layers = gpu_layers or 0
-    settings.n_parallel = 1
-    settings.verbosity = -1
-    settings.warmup = False
-    settings.api_keys = [key]
-    settings.endpoint_slots = settings.ui = False
-    # Our grammar says what a reply looks like; parsers of calls by each model's own habits have no say.
-    settings.force_pure_content_parser = True
-    if threads:
-        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
-    if _is_mistral_without_template(path):
-        settings.chat_template = MISTRAL
-    try:
-        return xllamacpp.Server(settings), key
     except RuntimeError as error:
-        raise CheckpointError(f"llama.cpp cannot load {path}", "Fetch the file again: it may be cut off.") from error
+        raise CheckpointError(
+            f"llama.cpp cannot load {path}: {error}", "Fetch the file again: it may be cut off."
+        ) from error
 
 
 def _check_gguf(path: Path) -> None:

@@ -25,7 +25,7 @@ from seesay.errors import ModelError
 from seesay.training.diagnostics import Alarm, Monitor, no_gain
 from seesay.training.holding import Everywhere, Held, as_held, load_moments, local, whole, whole_state
 from seesay.training.journal import Journal, plot
-from seesay.training.optimiser import autocast, learning_rate, parameter_groups, trained
+from seesay.training.optimiser import autocast, denormals_flushed, learning_rate, parameter_groups, trained
 from seesay.training.processes import Processes
 from seesay.training.recipe import Optimisation
 
@@ -162,7 +162,9 @@ def fit(
     folder = setting.output / stage
     if not (folder / RESULT).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _Loop(setting, stage, model, plan, score, beside or Beside(), monitor or Monitor(())).train(steps, validate)
+        loop = _Loop(setting, stage, model, plan, score, beside or Beside(), monitor or Monitor(()))
+        with denormals_flushed():
+            loop.train(steps, validate)
     setting.processes.agree(0.0)  # the first may still be writing
     load_weights(model, folder / RESULT)
     if beside and (folder / BESIDE).exists():

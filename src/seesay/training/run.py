@@ -42,8 +42,6 @@ def run(recipe: Recipe, data: Path, output: Path, show: Callable[[Status], None]
     output: gets the prepared data, a folder for each stage with its log, `model/` with the checkpoint, and
     `scores.json`. What is there already is not done again. Under torchrun all processes call this and share the work.
     """
-    # AdamW's moments of embeddings that are not used sink to denormal numbers, which a CPU adds ten times slower.
-    torch.set_flush_denormal(True)
     with joined() as processes:
         setting = Setting(output, recipe.seed, processes, show)
         concepts = read_concepts(recipe.concepts)

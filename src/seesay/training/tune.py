@@ -58,8 +58,6 @@ def tune(
     numbers are no longer finite or the check fails.
     """
     with joined() as processes:
-        # AdamW's moments of embeddings that are not used sink to denormal numbers, which a CPU adds ten times slower.
-        torch.set_flush_denormal(True)
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         if spread and (processes.count == 1 or recipe.optimisation.precision == "fp16"):
