@@ -97,6 +97,18 @@ def test_the_commands_show_them(copied: Library, album: Path, monkeypatch: pytes
     assert too_few.stderr == "no three photographs that show the like\n"
 
 
+@pytest.mark.parametrize("command", ["duplicates", "albums", "write", "undo"])
+def test_a_place_that_the_library_does_not_know_is_a_slip(
+    copied: Library, album: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("SEESAY_LIBRARY", copied.name)
+    wrong = CliRunner().invoke(cli, [command, str(album / "spcae")])
+    assert (wrong.exit_code, "knows nothing of" in wrong.stderr) == (2, True)
+    shutil.rmtree(album / "space")  # known, and gone: nothing to do there
+    gone = CliRunner().invoke(cli, [command, str(album / "space")])
+    assert gone.exit_code == (1 if command == "write" else 0)
+
+
 class TestAlbums:
     def test_points_around_few_places_are_grouped(self) -> None:
         random = np.random.default_rng(0)

@@ -69,6 +69,14 @@ def test_moved_copied_and_deleted_files_keep_or_lose_their_records(library: Libr
     assert library.rows("SELECT count(*) FROM files WHERE missing NOT NULL") == [(1,)], "moved is not gone"
 
 
+def test_copies_that_come_together_are_one_photograph(library: Library, album: Path, load: Load) -> None:
+    for name in ("a.jpg", "z.jpg"):
+        shutil.copy(album / "coffee.jpg", album / name)
+    model = load("caption")
+    assert run(Indexer(library, model), album) == {"indexed": 4, "copy": 2}
+    assert set(captions(library)) == {"a.jpg", "astronaut.jpg", "chelsea.jpg", "coffee.jpg", "rocket.jpg", "z.jpg"}
+
+
 def test_what_comes_back_is_known_until_it_is_forgotten(library: Library, album: Path, load: Load) -> None:
     indexer = Indexer(library, load("pretrain"))
     run(indexer, album)
@@ -143,7 +151,7 @@ def test_names_that_are_no_text_and_hidden_ones(library: Library, album: Path, l
     shutil.copy(album / "coffee.jpg", album / ".hidden.jpg")
     Image.new("RGB", (8, 8), "red").save(odd.with_name("caf\udce9-2.png"))
     indexer = Indexer(library, load("caption"))
-    assert run(indexer, album) == {"indexed": 6}
+    assert run(indexer, album) == {"indexed": 5, "copy": 1}
     assert len(library.rows("SELECT 1 FROM items")) == 5, "one for both names of a photograph"
     assert run(indexer, album) == {"known": 6}
 

@@ -190,6 +190,9 @@ def test_folders_that_are_none_are_refused(start: Start, tmp_path: Path) -> None
     assert done(start("index"))[0] == 2
     code, _, err = done(start("index", tmp_path / "nowhere"))
     assert (code, "is no folder" in err) == (2, True)
+    new = tmp_path / "new.db"
+    assert [done(start("index", *more, "--library", new))[0] for more in ([], [tmp_path / "nowhere"])] == [2, 2]
+    assert not new.exists()
 
 
 def test_a_broken_photograph_is_the_exit_status(start: Start, many: Path) -> None:

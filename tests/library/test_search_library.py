@@ -218,6 +218,20 @@ class TestVectors:
         found = Searcher(indexed, model).search(Query(text="a horse in the water", cut=least))  # type: ignore[arg-type]
         assert (len(found.hits), found.dismissed) == (2, 2)
 
+    def test_in_a_small_library_what_was_not_worth_reading_is_no_match(self, indexed: Library, load: Load) -> None:
+        """Too small for its cosines to mean something; a caption that says it is found all the same."""
+        model = load("pretrain")
+        searcher = Searcher(indexed, model)
+        [first, *others] = [hit.item for hit in searcher.search(Query(text="zeppelin", cut=0, rerank=1)).hits]
+        assert len(others) == 3
+        assert len(searcher.search(Query(text="zeppelin", rerank=0)).hits) == 4, "nothing could judge"
+        shown = {hit.item for hit in searcher.search(Query(text="zeppelin", rerank=1)).hits}
+        assert shown <= {first}
+        with indexed.writing() as connection:
+            connection.execute("UPDATE items SET caption = 'a zeppelin' WHERE id = ?", [others[-1]])
+            indexed.caption_changed(others[-1])
+        assert others[-1] in {hit.item for hit in searcher.search(Query(text="zeppelin", rerank=1)).hits}
+
     def test_a_picture_finds_what_is_like_it(self, indexed: Library, album: Path, load: Load) -> None:
         model = load("pretrain")
         hits = Searcher(indexed, model).search(Query(like=album / "coffee.jpg")).hits

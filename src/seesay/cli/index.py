@@ -33,6 +33,7 @@ WORDS = {
     "failed": "failed",
 }
 """What became of files, as people are told, in this order."""
+NO_FOLDER = UsageError("No folder", "Name the folders that hold your photographs.")
 
 
 @click.command(
@@ -72,15 +73,21 @@ def index(ctx: click.Context, /, folders: tuple[str, ...], watch: bool, forget: 
     """
     from seesay.cli.pictures import load_model
     from seesay.library import Library
+    from seesay.library.indexing import usable
     from seesay.library.spreading import Indexing, indexer, reader
+    from seesay.library.store import exists
 
     check_ray(given)
     if given["ray"] and watch:
         raise UsageError("A cluster does not watch", "Leave --watch or --ray out.")
     settings = settings_of(given)
+    if not exists(settings.library):
+        usable(folders)  # before a file is made that nothing would come into
+        if not folders:
+            raise NO_FOLDER
     with Library(settings.library) as library:
         if not folders and not library.folders():
-            raise UsageError("No folder", "Name the folders that hold your photographs.")
+            raise NO_FOLDER
         how = Indexing(**{name: given[name] for name in (field.name for field in fields(Indexing))})
         here = indexer(library, load_model(settings, given["max_cost"]), how, reader(how, settings.threads))
         failed = _run(here, folders, quiet=False, spread=_spread(given, settings, how) if given["ray"] else None)

@@ -28,6 +28,7 @@ def duplicates(library: Library, within: Sequence[Path] = (), *, most: int = NEA
     `most`: bits of the perceptual hash in which two may differ; 0 is the strictest. Groups hang together by pairs, so a
     series of small changes may join its ends. Raises UsageError for more bits than `NEAR`.
     """
+    places = library.places(within)
     rows = library.rows(
         "SELECT f.path, f.size, c.digest, c.likeness FROM files f JOIN contents c ON c.id = f.content "
         "WHERE f.missing IS NULL AND c.likeness IS NOT NULL ORDER BY f.path"
@@ -36,7 +37,7 @@ def duplicates(library: Library, within: Sequence[Path] = (), *, most: int = NEA
     kept = [
         (copy, likeness)
         for copy, likeness in copies
-        if not within or any(copy.path.is_relative_to(one.absolute()) for one in within)
+        if not places or any(copy.path.is_relative_to(one) for one in places)
     ]
     pairs = near_pairs([likeness for _, likeness in kept], most)
     found = [[kept[at][0] for at in group] for group in groups(len(kept), pairs)]

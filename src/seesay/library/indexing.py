@@ -91,11 +91,7 @@ class Indexer:
         Raises UsageError for a folder that is neither there nor known.
         """
         known = self.library.folders()
-        paths = [Path(folder).absolute() for folder in folders]
-        for path in paths:
-            if not path.is_dir() and path not in known:
-                raise UsageError(f"{path} is no folder", "Name folders that hold photographs.")
-        return scan(paths or known, videos=find_spec("av") is not None)
+        return scan(usable(folders, known) or known, videos=find_spec("av") is not None)
 
     def index(self, scan: Scan) -> Iterator[Event]:
         """Bring the library up to what was found, file by file. Raises what the model raises, ImageErrors aside."""
@@ -152,8 +148,12 @@ class Indexer:
         }
         told = {one.content: one for one in self._told(list(work.values()))}
         self.library.tell(told.values())
+        said: set[int] = set()
         for (file, _, _), one in zip(read, registered, strict=True):
-            yield _event(file.path, one, self.wants, told.get(one.content.id))
+            event = _event(file.path, one, self.wants, told.get(one.content.id))
+            again = event.became == "indexed" and one.content.id in said
+            said.add(one.content.id)
+            yield replace(event, became="copy") if again else event
 
     def _read(self, file: FoundFile) -> tuple[str, bytes]:
         if file.kind == "video":
@@ -328,6 +328,15 @@ class Indexer:
         return {
             place: one.vector for place, one in zip(texts, self.model.embed_texts(list(texts.values())), strict=True)
         }
+
+
+def usable(folders: Iterable[str | Path], known: Sequence[Path] = ()) -> list[Path]:
+    """The folders' whole paths. Raises UsageError for one that is neither there nor known."""
+    paths = [Path(folder).absolute() for folder in folders]
+    for path in paths:
+        if not path.is_dir() and path not in known:
+            raise UsageError(f"{path} is no folder", "Name folders that hold photographs.")
+    return paths
 
 
 def _event(path: Path, one: Registered, wants: Wants, told: ContentTold | None) -> Event:

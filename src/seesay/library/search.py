@@ -195,8 +195,11 @@ class Searcher:
         rankings["match"] = self._read_again(query, best, left_out)
         fused = self._fused(rankings)
         whys = _whys(best, standing, rankings, state, calibrated=query.like is None)
+        read = bool(rankings["match"])
         kept = [
-            item for item in _best_first(fused) if item in whys and _is_match(whys[item], query, words, item in written)
+            item
+            for item in _best_first(fused)
+            if item in whys and _is_match(whys[item], query, words, item in written, read)
         ]
         hits = self._hits(kept[: query.limit], fused, whys)
         return Found(tuple(hits), len(allowed), len(best) - len(kept), tuple(left_out))
@@ -488,12 +491,14 @@ def _likely(cosine: float | None, curve: tuple[float, float] | None) -> float | 
     return float(probabilities(np.array([curve[0] * cosine + curve[1]]))[0])
 
 
-def _is_match(why: Why, query: Query, words: Sequence[str], written: bool) -> bool:
-    """Whether a candidate is shown. written: some of its words stand in what people wrote, or in the picture.
+def _is_match(why: Why, query: Query, words: Sequence[str], written: bool, read: bool) -> bool:
+    """Whether a candidate is shown. written: some of its words stand in what people wrote, or in the picture. read: the
+    best candidates were read again.
 
     All of the words, in what people wrote or in what stands in the picture, are a match whatever the model thinks.
-    Otherwise the matching head decides, where it has read the picture; then the calibrated cosine, or all of the words
-    in any place; without vectors, half of the words; and without anything that could judge, it is shown.
+    Otherwise the matching head decides, where it has read the picture; then all of the words in any place, or the
+    calibrated cosine; in a library too small for that, a picture that was not worth reading is none. Without vectors,
+    half of the words; and without anything that could judge, it is shown.
     """
     if query.cut == 0 or query.like is not None:
         return True
@@ -503,7 +508,7 @@ def _is_match(why: Why, query: Query, words: Sequence[str], written: bool) -> bo
     if why.match is not None:
         return why.match >= query.cut
     if why.image is not None or why.caption is not None:
-        return found or why.likely is None or why.likely >= query.cut
+        return found or (not read if why.likely is None else why.likely >= query.cut)
     return bool(words) and len(why.missing) <= len(words) / 2
 
 

@@ -21,6 +21,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from seesay.errors import UsageError
 from seesay.images.metadata import PhotoFacts
 from seesay.library.database import Database, Run
 from seesay.library.scan import FoundFile, Kind, Scan
@@ -337,6 +338,20 @@ class Library:
                 [model, probe.astype(np.float32).tobytes(), len(probe)],
             ).fetchone()
             return int(made)
+
+    def places(self, within: Iterable[Path]) -> list[Path]:
+        """The whole paths of these files and folders. Raises UsageError for one of which nothing is known: a slip of
+        the finger would look like a folder in which there is nothing to do."""
+        paths = [path.absolute() for path in within]
+        if paths:
+            rows = self.rows(
+                "SELECT path FROM files UNION ALL SELECT path FROM folders UNION ALL SELECT path FROM writes"
+            )
+            known = [Path(os.fsdecode(path)) for [path] in rows]
+            for path in paths:
+                if not any(one.is_relative_to(path) for one in known):
+                    raise UsageError(f"The library knows nothing of {path}", f"Correct it, or seesay index {path}.")
+        return paths
 
     def counts(self) -> Mapping[str, int]:
         """How many there are: "photos", "videos", "scenes", "missing", "failed"."""
