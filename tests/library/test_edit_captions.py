@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from seesay.describe import Describer
 from seesay.errors import DataError, UsageError
@@ -45,6 +47,36 @@ def said(library: Library, item: int) -> list[tuple[str, str, bool]]:
 
 
 # ------------------------------------------------------------------------------------------------------------- history
+
+
+def test_a_photograph_with_other_bytes_keeps_what_a_person_wrote(
+    indexed: Library, album: Path, originals: dict[str, Image.Image], load: Load
+) -> None:
+    """Also where two copies change one after the other; and another picture under its name does not get it."""
+    model = load("pretrain")
+    shutil.copy(album / "chelsea.jpg", album / "copy.jpg")
+    indexer = Indexer(indexed, model)
+    list(indexer.index(indexer.scan([album])))
+    edit(indexed, item_of(indexed, "chelsea.jpg"), WORDS)
+    embed_caption(indexed, item_of(indexed, "chelsea.jpg"), model)
+    for name in ("chelsea.jpg", "copy.jpg"):
+        with (album / name).open("ab") as file:
+            file.write(b"another program was here")
+        list(indexer.index(indexer.scan([album])))
+    item = item_of(indexed, "chelsea.jpg")
+    assert said(indexed, item)[0] == (WORDS, "", True)
+    assert indexed.rows("SELECT count(*) FROM contents") == [(4,)], "nothing is left of the old bytes"
+    assert indexed.rows("SELECT count(*) FROM vectors WHERE item = ? AND kind = 'caption'", [item]) == [(1,)]
+    assert Searcher(indexed, model).search(Query(text="tabby camera", cut=0)).hits[0].why.words["caption"]
+
+    for name in ("chelsea.jpg", "copy.jpg"):
+        originals["rocket"].save(album / name, quality=85)
+    list(indexer.index(indexer.scan([album])))
+    assert record(indexed, item_of(indexed, "chelsea.jpg")).caption != WORDS
+    originals["chelsea"].save(album / "chelsea.jpg", quality=70)
+    (album / "copy.jpg").unlink()
+    list(indexer.index(indexer.scan([album])))
+    assert record(indexed, item_of(indexed, "chelsea.jpg")).caption == WORDS, "its picture is back"
 
 
 def test_every_version_comes_back(indexed: Library, load: Load) -> None:

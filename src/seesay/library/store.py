@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from seesay.errors import UsageError
 from seesay.images.metadata import PhotoFacts
 from seesay.library.database import Database, Run
+from seesay.library.likeness import near_pairs
 from seesay.library.scan import FoundFile, Kind, Scan
 
 LEASE = 600.0
@@ -256,6 +257,7 @@ class Library:
             elif same[0] != content:
                 connection.execute("UPDATE files SET content = ? WHERE path = ?", [same[0], name])
                 _delete_orphans(connection, content)
+                _inherit(connection, same[0])
                 _refresh_words(self.database, connection, same[0])
             connection.execute("UPDATE files SET size = ?, modified = ? WHERE path = ?", [size, modified, name])
 
@@ -292,6 +294,8 @@ class Library:
         connection.execute(f"UPDATE contents SET {assigned} WHERE id = ?", [*changes.values(), told.content])
         for item, one in zip(self._items(connection, told), told.items, strict=True):
             _update_item(self.database, connection, item, one, told.space)
+        if told.likeness is not None:
+            _inherit(connection, told.content)
         _refresh_words(self.database, connection, told.content)
 
     def _items(self, connection: Run, told: ContentTold) -> list[int]:
@@ -403,6 +407,10 @@ def _open(place: str | Path) -> Database:
 
 EDITED = "EXISTS (SELECT 1 FROM items e JOIN captions v ON v.id = e.version WHERE e.content = c.id AND v.author = '')"
 """Whether a person wrote the caption of a content `c`."""
+EVER_EDITED = "EXISTS (SELECT 1 FROM items e JOIN captions v ON v.item = e.id WHERE e.content = c.id)"
+"""Whether a person ever wrote one."""
+ORPHAN = "NOT EXISTS (SELECT 1 FROM files f WHERE f.content = c.id)"
+"""Whether a content `c` has no file, not even one that is missing."""
 _CONTENT = f"c.id, c.digest, c.kind, c.looked, c.captioned_by, c.space, c.read_by, c.error, {EDITED}"
 
 
@@ -424,6 +432,8 @@ def _join(connection: Run, found: FoundFile, content: Content) -> Status:
         if before[0] == content.id:
             return "known"
         _delete_orphans(connection, before[0])
+        if content.looked:
+            _inherit(connection, content.id)
         return "copy" if others else "changed"
     moved = connection.execute(
         "DELETE FROM files WHERE id IN (SELECT id FROM files WHERE content = ? AND missing IS NOT NULL LIMIT 1)",
@@ -445,12 +455,47 @@ def _copies(connection: Run, content: int, path: bytes) -> bool:
 
 
 def _delete_orphans(connection: Run, content: int | None = None) -> None:
-    """Contents without a file, or this one if it has none."""
-    orphan = "NOT EXISTS (SELECT 1 FROM files f WHERE f.content = c.id)"
-    which = f"SELECT c.id FROM contents c WHERE {orphan}" + (" AND c.id = ?" if content is not None else "")
+    """Contents without a file; or this one, unless a person wrote captions of it, which wait for `_inherit`."""
+    which = f"SELECT c.id FROM contents c WHERE {ORPHAN}"
+    if content is not None:
+        which += f" AND c.id = ? AND NOT {EVER_EDITED}"
     values = [] if content is None else [content]
     connection.execute(f"DELETE FROM words WHERE rowid IN (SELECT id FROM items WHERE content IN ({which}))", values)
     connection.execute(f"DELETE FROM contents WHERE id IN ({which})", values)
+
+
+def _inherit(connection: Run, content: int) -> None:
+    """What a person wrote about a photograph that has other bytes now (a keyword was written into it, it was saved
+    anew) goes from its old content, which has no file any more, to this one, if both look the same."""
+    left = connection.execute(
+        f"SELECT DISTINCT c.id, i.id, c.likeness, {EDITED} FROM captions v JOIN items i ON i.id = v.item "
+        f"JOIN contents c ON c.id = i.content WHERE c.likeness IS NOT NULL AND {ORPHAN}"
+    ).fetchall()
+    if not left:
+        return
+    query = f"SELECT i.id, c.likeness, {EDITED} FROM contents c JOIN items i ON i.content = c.id WHERE c.id = ?"
+    for item, likeness, edited in connection.execute(query, [content]).fetchall():
+        for old, source, other, by_person in left:
+            if likeness is not None and near_pairs([likeness, other]):
+                connection.execute("UPDATE captions SET item = ? WHERE item = ?", [item, source])
+                if by_person and not edited:
+                    _take_caption(connection, content, item, source)
+                    edited = True
+                _delete_orphans(connection, old)
+
+
+def _take_caption(connection: Run, content: int, item: int, source: int) -> None:
+    """The caption in force of another item, with its vector; one in another space is made anew by the next run."""
+    [values] = connection.execute("SELECT caption, score, version FROM items WHERE id = ?", [source]).fetchall()
+    connection.execute("UPDATE items SET caption = ?, score = ?, version = ? WHERE id = ?", [*values, item])
+    connection.execute("DELETE FROM vectors WHERE item = ? AND kind = 'caption'", [item])
+    taken = connection.execute(
+        "INSERT INTO vectors (item, space, kind, vector) SELECT ?, space, kind, vector FROM vectors "
+        "WHERE item = ? AND kind = 'caption' AND space = (SELECT space FROM contents WHERE id = ?)",
+        [item, source, content],
+    )
+    if not taken.rowcount:
+        connection.execute("UPDATE contents SET space = NULL WHERE id = ?", [content])
 
 
 def _fact_columns(facts: PhotoFacts) -> dict[str, Any]:
