@@ -449,8 +449,8 @@ def test_nothing_is_in_the_way_of_anybody(
     serve: Serve, library: Path, visit: Visit, size: dict[str, int], scheme: str
 ) -> None:
     """axe-core finds no violation, in any state of the page; and nothing is wider than the window."""
-    options = {"viewport": size, "color_scheme": scheme, "reduced_motion": "reduce", "bypass_csp": True}
-    page = visit(serve("full", library=library), **options)
+    looks = {"viewport": size, "has_touch": size == PHONE, "color_scheme": scheme, "reduced_motion": "reduce"}
+    page = visit(serve("full", library=library), bypass_csp=True, **looks)
     check(page, "welcome")
     choose(page, "cat", "rocket")
     button(page, "Where each word looked").click()
