@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client, ClientSession, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent
 from real_servers import data_uri, picture
 
@@ -141,6 +142,20 @@ def test_the_tools(talk: Talk, place: Path, load: Callable[[str], Describer]) ->
         assert "no such file" in text(refused)
 
     talk(conversation)
+
+
+def test_an_assistant_with_a_session_keeps_it(address: str, load: Callable[[str], Describer]) -> None:
+    """Clients of the protocol's earlier versions begin with a handshake, and come back with the session's number."""
+
+    async def whole() -> None:
+        async with streamable_http_client(address) as (read, write), ClientSession(read, write) as session:
+            await session.initialize()
+            assert {tool.name for tool in (await session.list_tools()).tools} == {"caption", "ask", "match", "search"}
+            told = await session.call_tool("caption", {"image": "cat.png"})
+            assert told.structured_content is not None
+            assert told.structured_content["caption"] == load("full").caption(picture(1)).text
+
+    asyncio.run(whole())
 
 
 def test_roots(tmp_path: Path) -> None:

@@ -180,8 +180,8 @@ class Gate:
         leaving = asyncio.ensure_future(leave())
         try:
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if answering.done():
-                answering.result()
+            if answering.done() or answer.ended:  # whoever has the whole answer may leave: the app tidies up after it
+                await answering
             else:
                 self.metrics.left()
         finally:
@@ -210,6 +210,8 @@ class Answer:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.status = 0
+        self.ended = False
+        """Whether all of it was sent."""
 
     @property
     def begun(self) -> bool:
@@ -218,6 +220,7 @@ class Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+        self.ended = message["type"] == "http.response.body" and not message.get("more_body")
         await self._send(message)
 
 
