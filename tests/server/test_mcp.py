@@ -67,9 +67,9 @@ def address(command: dict[str, Any]) -> Iterator[str]:
     with subprocess.Popen(arguments, env=command["env"], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         line = process.stderr.readline()
-        found = re.search(r"http://[\d.:]+", line)
+        found = re.search(r"http://[\d.:]+/mcp", line)
         assert found, line
-        yield f"{found[0]}/mcp"
+        yield found[0]
         process.terminate()
         process.wait(30)
 

@@ -55,6 +55,6 @@ def mcp(roots: tuple[Path, ...], http: bool, host: str, port: int, keys: Path | 
     settings = ServerSettings(machine=settings_of(given), **allowed)
     server = create_server(settings, Roots(roots))
     if http:
-        listen(http_app(server, settings), host, port, settings)
+        listen(http_app(server, settings), host, port, settings, "/mcp")
     else:
         server.run("stdio")

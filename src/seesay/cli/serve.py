@@ -85,8 +85,8 @@ def who_may_ask(host: str, keys: Path | None) -> dict[str, Any]:
     return {"local": local, "keys": read_keys(keys) if keys else ()}
 
 
-def listen(app: Any, host: str, port: int, settings: ServerSettings) -> None:
-    """Serve the app until Ctrl-C or SIGTERM, and then finish what was begun."""
+def listen(app: Any, host: str, port: int, settings: ServerSettings, path: str = "/") -> None:
+    """Serve the app until Ctrl-C or SIGTERM, and then finish what was begun. path: where callers begin."""
     import uvicorn
 
     server = uvicorn.Server(
@@ -101,13 +101,13 @@ def listen(app: Any, host: str, port: int, settings: ServerSettings) -> None:
             timeout_graceful_shutdown=int(settings.seconds) + 5,
         )
     )
-    _announce(server)
+    _announce(server, path)
     server.run()
     if not server.started:
         raise UsageError(f"{host} port {port} cannot be listened at", "Choose another: --port.")
 
 
-def _announce(server: Any) -> None:
+def _announce(server: Any, path: str) -> None:
     """Say where it is, as soon as it listens."""
     begin = server.startup
 
@@ -115,8 +115,7 @@ def _announce(server: Any) -> None:
         await begin(sockets)
         for one in [sock for listening in server.servers for sock in listening.sockets] if server.started else []:
             name, number = one.getsockname()[:2]
-            click.echo(
-                f"Seesay is at http://{f'[{name}]' if ':' in name else name}:{number}/  (Ctrl-C ends it)", err=True
-            )
+            shown = f"[{name}]" if ":" in name else name
+            click.echo(f"Seesay is at http://{shown}:{number}{path}  (Ctrl-C ends it)", err=True)
 
     server.startup = startup
