@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,21 @@ def test_random_weights_under_llama_cpp_answer(gguf: Path, sees: Describer) -> N
     assert done.stdout == f"{sees.caption('photo.jpg').text} [photo.jpg]\n"
     assert "thought: " in done.stderr
     assert "-> image_descriptor(target_url='photo.jpg')" in done.stderr
+
+
+def test_ctrl_c_ends_a_reply_and_llama_cpp_with_it(gguf: Path) -> None:
+    options = ("-O", "max_new_tokens=7000", "-O", "context_length=8192", "-O", "temperature=2")
+    command = [sys.executable, "-m", "seesay", "agent", "Hello", "--llm", f"gguf:{gguf}", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stderr
+        assert running.stderr.read(9) == b"thought: "
+        [child] = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        running.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        assert running.wait(60) == 130
+        assert time.monotonic() - start < 15
+        assert running.stderr.read().endswith(b"interrupted\n")
+    assert not Path("/proc", child).exists()
 
 
 def test_a_thread_is_kept_and_other_messages_are_not(server: ChatServer, place: Path) -> None:

@@ -9,10 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event as Flag
 from typing import Any, TypeAlias
 from uuid import uuid4
+from weakref import WeakSet
 
 from langchain.agents import create_agent
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import (
     ModelAuthenticationError,
     ModelConnectionError,
@@ -134,6 +137,7 @@ class Agent:
         chat = language_model(llm) if isinstance(llm, str) else llm
         self.tools = [*looking(eyes, library, return_direct=return_direct), *tools]
         self._connection = _connect(memory) if memory is not None else None
+        self._listening: WeakSet[_Listener] = WeakSet()
         form: Form = "format" if chat._llm_type == "chat-ollama" else "response_format"
         self._graph = create_agent(
             chat,
@@ -154,6 +158,11 @@ class Agent:
         if self._connection:
             self._connection.close()
 
+    def stop(self) -> None:
+        """End the replies under way at their next words, whose listeners are gone; for signal handlers."""
+        for listener in list(self._listening):
+            listener.gone.set()
+
     def ask(self, message: str, *, thread: str = "") -> Reply:
         """The answer alone; errors as in `stream`."""
         reply = None
@@ -172,7 +181,10 @@ class Agent:
         """
         if not message.strip():
             raise UsageError("An empty message", "Say what you want to know.")
-        config: Any = {"configurable": {"thread_id": thread or uuid4().hex}, "recursion_limit": 60}
+        listener = _Listener()
+        self._listening.add(listener)
+        configurable = {"thread_id": thread or uuid4().hex}
+        config: Any = {"configurable": configurable, "recursion_limit": 60, "callbacks": [listener]}
         asked: Any = {"messages": [HumanMessage(message)]}
         try:
             data: Any
@@ -183,12 +195,27 @@ class Agent:
             if (ours := _translated(error)) is None:
                 raise
             raise ours from error
+        finally:
+            listener.gone.set()
         yield _reply(self._graph.get_state(config).values["messages"])
 
     def history(self, thread: str) -> list[AnyMessage]:
         """All that was said in a thread."""
         state = self._graph.get_state({"configurable": {"thread_id": thread}})
         return list(state.values.get("messages", ()))
+
+
+class _Listener(BaseCallbackHandler):
+    """Ends a reply at its next word once nobody listens: LangGraph waits for its threads, however long they talk."""
+
+    raise_error = True
+
+    def __init__(self) -> None:
+        self.gone = Flag()
+
+    def on_llm_new_token(self, token: Any, **told: Any) -> None:
+        if self.gone.is_set():
+            raise InterruptedError("nobody listens any more")
 
 
 def looking(eyes: Eyes, library: str | Path | None = None, *, return_direct: bool = False) -> list[BaseTool]:

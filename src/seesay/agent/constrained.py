@@ -17,6 +17,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.exceptions import ModelConnectionError
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import (
@@ -36,6 +37,7 @@ from langchain_core.utils.json import parse_partial_json
 from pydantic import Field
 
 from seesay.agent.grammar import gbnf
+from seesay.agent.llama_cpp import DYING
 from seesay.errors import ModelError
 
 Json = dict[str, Any]
@@ -110,7 +112,8 @@ class Constrained(BaseChatModel):
                 for made in (*reply.feed(chunk.text), *_facts(chunk)):
                     yield _sent(made, run_manager)
         except Exception as error:
-            if self.server is not None and (how := self.server.ended):
+            within = DYING if isinstance(error, ModelConnectionError) else 0.0
+            if self.server is not None and (how := self.server.ended(within)):
                 raise ModelError(f"llama.cpp {how} while it replied", ENDED) from error
             raise
         for made in reply.end():

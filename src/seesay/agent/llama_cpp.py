@@ -17,6 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
+DYING = 2.0
+"""Seconds that a process may take to end after it hung up."""
+
 
 class LlamaCpp:
     """A GGUF file, served at an address of this machine that wants a key which nobody else has."""
@@ -55,8 +58,9 @@ class LlamaCpp:
         self.close = weakref.finalize(self, _end, self._process)
         told = self._told(wanted)
         if "address" not in told:
+            how = told.get("error") or f"llama.cpp {self.ended(DYING) or 'gave no answer'}"
             self.close()
-            raise RuntimeError(told.get("error") or f"llama.cpp {self.ended}")
+            raise RuntimeError(how)
         self.address: str = told["address"]
 
     def _told(self, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -70,11 +74,11 @@ class LlamaCpp:
         line = self._process.stdout.readline()
         return json.loads(line) if line else {}
 
-    @property
-    def ended(self) -> str:
-        """How it ended, in words; "" while it runs."""
-        code = self._process.poll()
-        if code is None:
+    def ended(self, within: float = 0.0) -> str:
+        """How it ended, in words; "" where it runs on for so many seconds: a process that dies hangs up first."""
+        try:
+            code = self._process.wait(within)
+        except subprocess.TimeoutExpired:
             return ""
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 

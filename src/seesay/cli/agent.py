@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +16,7 @@ from seesay.cli.library import library_option, settings_of
 from seesay.cli.options import cost_option, machine_options
 
 if TYPE_CHECKING:
-    from seesay.agent import Event, Reply
+    from seesay.agent import Agent, Event, Reply
 
 SHOWN = 300
 """Characters of what a tool returned, for people."""
@@ -80,15 +83,33 @@ def agent(ctx: click.Context, /, message: str, llm: str, options: tuple[str, ...
         offline=settings.offline,
     )
     thread = given["thread"]
-    with Agent(
+    talker = Agent(
         chat,
         eyes,
         library=settings.library if exists(settings.library) else None,
         memory=(given["memory"] or memory_file()) if thread else None,
         turns=given["turns"],
         return_direct=given["direct"],
-    ) as talker:
+    )
+    with talker, _interruptible(talker, getattr(chat, "server", None)):
         _Teller(sys.stdout.isatty()).tell(talker.stream(message, thread=thread))
+
+
+@contextmanager
+def _interruptible(talker: Agent, server: Any) -> Iterator[None]:
+    """Ctrl-C ends the reply, which LangGraph would hear to its end first. server: a `LlamaCpp`, or None."""
+
+    def end(*_: object) -> None:
+        talker.stop()
+        if server is not None:
+            server.close()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Teller:
