@@ -133,7 +133,9 @@ def test_llama_cpp_may_die_and_the_program_lives(gguf: Path, sees: Describer) ->
     assert "Load the model again" in told.value.remedy
 
 
-def test_who_stops_listening_waits_for_a_word_and_not_for_the_reply(gguf: Path, sees: Describer) -> None:
+def test_who_stops_listening_waits_for_a_word_and_not_for_the_reply(
+    gguf: Path, sees: Describer, caplog: pytest.LogCaptureFixture
+) -> None:
     llm = language_model(f"gguf:{gguf}", threads=1, context_length=8192, max_new_tokens=7000, temperature=2)
     with Agent(llm, sees) as agent:
         events = agent.stream("Hello")
@@ -141,6 +143,7 @@ def test_who_stops_listening_waits_for_a_word_and_not_for_the_reply(gguf: Path, 
         start = time.monotonic()
         events.close()  # type: ignore[attr-defined]  # it is a generator
         assert time.monotonic() - start < 10
+        assert not caplog.records
         llm.bind(max_tokens=1).invoke("Still there?")
 
 

@@ -215,7 +215,11 @@ class _Listener(BaseCallbackHandler):
 
     def on_llm_new_token(self, token: Any, **told: Any) -> None:
         if self.gone.is_set():
-            raise InterruptedError("nobody listens any more")
+            raise _Unheard
+
+
+class _Unheard(BaseException):
+    """No Exception, of which LangChain would warn: nothing went wrong."""
 
 
 def looking(eyes: Eyes, library: str | Path | None = None, *, return_direct: bool = False) -> list[BaseTool]:
