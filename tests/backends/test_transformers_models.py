@@ -281,6 +281,18 @@ def test_half_precision_and_what_quantizing_needs(load: Load, monkeypatch: pytes
         assert "quantized" in caught.value.remedy
 
 
+@pytest.mark.parametrize(("precision", "off"), [("int8", 0.05), ("int4", 0.5)])
+def test_quantized_weights_say_nearly_the_same(load: Load, precision: str, off: float) -> None:
+    full = load("llava-1.5")
+    model = seesay.load(full.name, precision=precision, threads=1)
+    assert isinstance(model, TransformersModel)
+    found, whole = (one.caption(NOISE, max_new_tokens=8) for one in (model, full))
+    assert found.score == pytest.approx(whole.score, abs=off)
+    assert found.score != whole.score
+    assert found.provenance is not None
+    assert found.provenance.precision == precision
+
+
 def test_what_cannot_be_loaded_says_why(tmp_path: Path, load: Load) -> None:
     def folder(name: str, **config: object) -> Path:
         (tmp_path / name).mkdir()

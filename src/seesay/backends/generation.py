@@ -204,7 +204,8 @@ class Runner:
             raise MissingExtra(f"Arithmetic in {self.precision}", "quantized")
         library: Any = self._library
         bits = library.BitsAndBytesConfig(load_in_8bit=self.precision == "int8", load_in_4bit=self.precision == "int4")
-        return {"device_map": device, **placed, "quantization_config": bits}
+        # What is not quantized is in fp16, from and to which bitsandbytes would convert at every step, and say so.
+        return {"device_map": device, **placed, "dtype": self._torch.float16, "quantization_config": bits}
 
     def _special(self) -> tuple[frozenset[int], int]:
         """Tokens that end a text, and the one that fills rows up."""
