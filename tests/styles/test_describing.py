@@ -99,6 +99,11 @@ class TestComposed:
         said = [word for text in (first.text, *good) for word in content_words(text)]
         assert told.terms["tags"] == tuple(dict.fromkeys(said))
 
+    def test_the_best_of_settings_that_do_not_fit_is_none(self) -> None:
+        """A cat by day was at night, which fits it best."""
+        packaged = Path(seesay.__file__).parent / "builtin" / "cat.jpg"
+        assert Stylist(seesay.load(), StyleOptions(style="search")).describe(packaged).terms["setting"] == ()
+
     def test_where_vectors_are_compared_a_setting_and_a_mood_need_most_of_the_probability(
         self, load, picture: Image.Image
     ) -> None:

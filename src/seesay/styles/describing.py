@@ -211,13 +211,21 @@ class Stylist:
         return dict(zip(SEARCHED, map(tuple, (things, done, places, colours, mood)), strict=True))
 
     def _likeliest(self, seen: Seen, template: str, words: Sequence[str]) -> list[str]:
-        """The word that fits best by the contrastive head, if it has more than half of the probability."""
+        """The word that fits best by the contrastive head, if it has more than half of the probability, and where the
+        model matches, if the picture bears it out: among words of which none fits one fits best too."""
         if not isinstance(self._model, Blip):
             return []
         texts = [one.vector for one in self._model.embed_texts([template.format(word) for word in words])]
         scores = np.array(texts) @ self._model.embed_image(seen).vector / self._model.checkpoint.config.temperature
         shares = np.exp(scores - np.logaddexp.reduce(scores))
-        return [words[int(shares.argmax())]] if shares.max() > 0.5 else []
+        best = words[int(shares.argmax())]
+        return [best] if shares.max() > 0.5 and self._bears_out(seen, template.format(best)) else []
+
+    def _bears_out(self, seen: Seen, text: str) -> bool:
+        if "match" not in self._model.capabilities:
+            return True
+        [judged] = self._model.matches([seen], [[text]])
+        return isinstance(judged, ImageError) or (judged[0].probability or 0.0) >= BORNE_OUT
 
 
 def _news(texts: Sequence[str]) -> list[str]:
