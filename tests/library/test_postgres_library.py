@@ -243,6 +243,16 @@ def test_what_is_no_library_is_told_without_the_password(server: str, address: s
         Library(address)
 
 
+def test_a_database_of_another_encoding_is_refused(server: str) -> None:
+    """What a cluster made without a locale has: its texts come as bytes."""
+    with psycopg.connect(server.format("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+        with pytest.raises(DataError, match="SQL_ASCII") as caught:
+            Library(server.format("ascii"))
+        assert "createdb" in caught.value.remedy
+        connection.execute("DROP DATABASE ascii")
+
+
 def test_the_command_line_takes_an_address(address: str, album: Path, load: Load) -> None:
     load("caption")
     name = load("caption").name

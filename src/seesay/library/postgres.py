@@ -341,11 +341,19 @@ def has_library(address: str) -> bool:
 
 def _connected(address: str, name: str) -> psycopg.Connection[Any]:
     try:
-        return psycopg.connect(address, autocommit=True, connect_timeout=20, application_name="seesay")
+        connection = psycopg.connect(address, autocommit=True, connect_timeout=20, application_name="seesay")
     except psycopg.Error as error:
         raise DataError(
             f"{name}: cannot be reached ({_said(error)})", "Check the address, the user and PGPASSWORD."
         ) from error
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in ("UTF8", None):  # SQL_ASCII's texts come as bytes, others lack characters; a pool may not say
+        connection.close()
+        raise DataError(
+            f"{name}: its texts are in {encoding}, not in UTF8",
+            "Make another database: createdb --encoding=UTF8 --template=template0 NAME",
+        )
+    return connection
 
 
 def shown_address(address: str) -> str:
