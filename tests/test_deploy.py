@@ -73,6 +73,26 @@ def test_the_image_is_of_our_package_and_of_nobody_s_rights() -> None:
     assert "/health" in json.loads(probe)[2]
 
 
+def test_the_build_is_sent_what_it_copies() -> None:
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", text("Containerfile"), re.MULTILINE)
+    assert "*" in ignored
+    assert {line[1:] for line in ignored if line.startswith("!")} == {one for line in copied for one in line.split()}
+
+
+def test_the_database_is_healthy_when_others_reach_it() -> None:
+    """The image's first start listens at its socket only, and the servers would be started too early."""
+    [_, probe] = yaml.safe_load(text("compose.yaml"))["services"]["db"]["healthcheck"]["test"]
+    assert "-h 127.0.0.1" in probe
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="there is no git checkout")
+def test_git_leaves_the_secrets_alone() -> None:
+    secrets = ["deploy/.env", "deploy/keys.toml"]
+    done = subprocess.run(["git", "check-ignore", "--no-index", *secrets], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == secrets
+
+
 def test_variables_are_settings() -> None:
     known = {f"SEESAY_{field.name.upper()}" for field in fields(Settings)} | {"SEESAY_DB_PASSWORD"}
     for name in ("Containerfile", "compose.yaml", "kubernetes.yaml", "seesay.service"):
