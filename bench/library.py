@@ -6,7 +6,7 @@ records also what an index of neighbours finds of what exact search does; and wh
 The built-in model makes vectors of the first 2,000 photographs of a Flickr token file, CAPTIONS, and of one caption of
 each (once: kept in FOLDER); they are repeated with noise until there are N. A record's words are a caption too. The
 questions are other captions of the same photographs, and the time is all that `seesay search` takes once it runs: the
-question's vector, the rankings, the reasons, and where the best are read again, decoding and encoding 8 photographs.
+question's vector, the rankings, the reasons, and where the best are read again, decoding and encoding some photographs.
 A run that was stopped goes on: a library that is whole is not filled again, and an index that is there not made again.
 """
 
@@ -37,6 +37,7 @@ from seesay.errors import ImageError
 from seesay.library import Indexer, Library, Query, Searcher
 from seesay.library.approximate import FROM
 from seesay.library.database import KINDS
+from seesay.library.search import AGAIN
 from seesay.library.vectors import Vectors as Matrix
 
 PHOTOS = 2000
@@ -45,7 +46,7 @@ BATCH = 5000
 BATCH_SIZE = 8
 """Photographs at a time, as `seesay index` and `seesay caption` take them."""
 TURN = 64
-TURNS = 5
+TURNS = 9
 """How often photographs are captioned, and indexed."""
 NOISE = 0.02
 """Standard deviation of each component."""
@@ -132,7 +133,7 @@ def questions_of(chosen: Sequence[str]) -> dict[str, list[Query]]:
         "four words": [Query(text=text, rerank=0) for text in words],
         "four words, of one year": [Query(text=text, rerank=0, after=datetime(2020, 1, 1)) for text in words],
         "a whole caption": [Query(text=text, rerank=0) for text in chosen],
-        "a whole caption, the best 8 read again": [Query(text=text) for text in chosen],
+        f"a whole caption, the best {AGAIN} read again": [Query(text=text) for text in chosen],
     }
 
 

@@ -25,11 +25,10 @@ from seesay.data import Example, read_flickr
 from seesay.describe import Blip, Describer, Seen, as_blip
 from seesay.images import ImageLike
 from seesay.library import Indexer, Library, Query, Searcher
-from seesay.library.search import WEIGHTS, Part
+from seesay.library.search import AGAIN, WEIGHTS, Part
 from seesay.records import Embedding, Match
 
 RANKS = (1, 5, 10)
-READ = 8
 STEPS: Mapping[Part, tuple[float, ...]] = {
     "words": (0.0, 0.1, 0.2, 0.3, 0.5),
     "caption": (0.0, 0.1, 0.2, 0.3, 0.5),
@@ -157,7 +156,7 @@ def reported(library: Library, model: Remembering, asked: Sequence[Ask]) -> str:
         "captions alone: words and vectors": ("words", "caption"),
         "pictures alone": ("image",),
         "both": ("words", "caption", "image"),
-        f"both, the best {READ} read again": ("words", "caption", "image", "match"),
+        f"both, the best {AGAIN} read again": ("words", "caption", "image", "match"),
     }
     rows = ["| found by | R@1 | R@5 | R@10 |", "|---|---|---|---|"]
     for name, used in parts.items():
@@ -174,7 +173,7 @@ def recalls(library: Library, model: Remembering, asked: Sequence[Ask], weights:
 
 
 def place(searcher: Searcher, caption: str, photo: Path) -> int:
-    hits = searcher.search(Query(text=caption, limit=max(RANKS), rerank=READ, cut=0)).hits
+    hits = searcher.search(Query(text=caption, limit=max(RANKS), rerank=AGAIN, cut=0)).hits
     return next((at for at, hit in enumerate(hits) if hit.path.name == photo.name), max(RANKS))
 
 

@@ -390,3 +390,13 @@ class TestCalibration:
         assert {hit.caption for hit in found.hits} == {words[0]}
         assert all(hit.why.likely is not None and hit.why.likely > 0.9 for hit in found.hits)
         assert searcher.search(Query(text=absent, rerank=0)).hits == ()
+
+
+def test_the_command_and_the_server_ask_as_the_library_does() -> None:
+    from seesay.cli.search import search
+    from seesay.server.searching import SearchRequest
+
+    query = Query(text="x")
+    told = {option.name: option.default for option in search.params}
+    for name in ("limit", "within", "rerank", "cut"):
+        assert told[name] == SearchRequest.model_fields[name].default == getattr(query, name), name

@@ -44,7 +44,7 @@ Exit status: 0 something was found, 1 nothing matches, 2 the command cannot be m
 @click.option("--within", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="Km.")
 @click.option("--camera", default="", metavar="NAME", help="Taken with a camera whose name contains this.")
 @click.option("--limit", "-n", type=click.IntRange(min=1), default=20, show_default=True, help="Pictures, at most.")
-@click.option("--rerank", type=click.IntRange(min=0), default=8, show_default=True, help="How many to read again.")
+@click.option("--rerank", type=click.IntRange(min=0), default=6, show_default=True, help="How many to read again.")
 @click.option("--cut", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="0 shows unlikely ones too.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A page of pictures (.html).")

@@ -28,7 +28,7 @@ class SearchRequest(Asked):
     within: float = Field(10.0, gt=0, description="Kilometres from there.")
     camera: str = ""
     limit: int = Field(20, ge=1, le=1000)
-    rerank: int = Field(8, ge=0, le=64, description="How many of the best are read again.")
+    rerank: int = Field(6, ge=0, le=64, description="How many of the best are read again.")
     cut: float = Field(0.5, ge=0, le=1, description="0 shows unlikely ones too.")
 
 
