@@ -27,7 +27,7 @@ WORDS = {
     "indexed": "indexed",
     "known": "known already",
     "moved": "moved",
-    "copy": "copies",
+    "copy": "the same as another",
     "missing": "gone",
     "elsewhere": "left to another process",
     "failed": "failed",
