@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,6 @@ WORDS = {
     "failed": "failed",
 }
 """What became of files, as people are told, in this order."""
-NO_FOLDER = UsageError("No folder", "Name the folders that hold your photographs.")
 
 
 @click.command(
@@ -82,12 +81,9 @@ def index(ctx: click.Context, /, folders: tuple[str, ...], watch: bool, forget: 
         raise UsageError("A cluster does not watch", "Leave --watch or --ray out.")
     settings = settings_of(given)
     if not exists(settings.library):
-        usable(folders)  # before a file is made that nothing would come into
-        if not folders:
-            raise NO_FOLDER
+        _check(usable(folders))  # before a file is made that nothing would come into
     with Library(settings.library) as library:
-        if not folders and not library.folders():
-            raise NO_FOLDER
+        _check(folders or library.folders())
         how = Indexing(**{name: given[name] for name in (field.name for field in fields(Indexing))})
         here = indexer(library, load_model(settings, given["max_cost"]), how, reader(how, settings.threads))
         failed = _run(here, folders, quiet=False, spread=_spread(given, settings, how) if given["ray"] else None)
@@ -98,6 +94,11 @@ def index(ctx: click.Context, /, folders: tuple[str, ...], watch: bool, forget: 
             _run(here, folders, quiet=True)
     if failed:
         ctx.exit(1)
+
+
+def _check(folders: Sequence[object]) -> None:
+    if not folders:
+        raise UsageError("No folder", "Name the folders that hold your photographs.")
 
 
 def _spread(given: dict[str, Any], settings: Settings, how: Indexing) -> Callable[[Scan], Iterator[Event]]:

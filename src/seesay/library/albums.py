@@ -78,7 +78,7 @@ def albums(library: Library, within: Sequence[Path] = (), *, count: int | None =
 
 
 def _photos(library: Library, within: Sequence[Path]) -> list[_Photo]:
-    places = library.places(within)
+    inside = library.inside(within)
     rows = library.rows(
         "SELECT i.id, f.path, i.caption, c.taken FROM items i JOIN contents c ON c.id = i.content "
         "JOIN files f ON f.content = c.id WHERE f.missing IS NULL AND c.kind = 'photo' ORDER BY i.id, f.path DESC"
@@ -93,7 +93,7 @@ def _photos(library: Library, within: Sequence[Path]) -> list[_Photo]:
         )
         for item, path, caption, taken in firsts.values()
     ]
-    return [one for one in found if not places or any(one.path.is_relative_to(root) for root in places)]
+    return [one for one in found if inside(one.path)]
 
 
 def _vectors(library: Library, photos: Sequence[_Photo]) -> NDArray[np.float32] | None:

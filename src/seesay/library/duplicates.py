@@ -26,19 +26,16 @@ def duplicates(library: Library, within: Sequence[Path] = (), *, most: int = NEA
     """Groups of photographs that look the same, `within` these folders or all, each with the largest file first.
 
     `most`: bits of the perceptual hash in which two may differ; 0 is the strictest. Groups hang together by pairs, so a
-    series of small changes may join its ends. Raises UsageError for more bits than `NEAR`.
+    series of small changes may join its ends. Raises UsageError for more bits than `NEAR`, and
+    for a folder of which nothing is known.
     """
-    places = library.places(within)
+    inside = library.inside(within)
     rows = library.rows(
         "SELECT f.path, f.size, c.digest, c.likeness FROM files f JOIN contents c ON c.id = f.content "
         "WHERE f.missing IS NULL AND c.likeness IS NOT NULL ORDER BY f.path"
     )
     copies = [(Copy(Path(os.fsdecode(path)), size, digest), likeness) for path, size, digest, likeness in rows]
-    kept = [
-        (copy, likeness)
-        for copy, likeness in copies
-        if not places or any(copy.path.is_relative_to(one) for one in places)
-    ]
+    kept = [(copy, likeness) for copy, likeness in copies if inside(copy.path)]
     pairs = near_pairs([likeness for _, likeness in kept], most)
     found = [[kept[at][0] for at in group] for group in groups(len(kept), pairs)]
     return [tuple(sorted(group, key=lambda copy: (-copy.size, copy.path))) for group in found]

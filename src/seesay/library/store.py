@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -257,7 +257,7 @@ class Library:
             elif same[0] != content:
                 connection.execute("UPDATE files SET content = ? WHERE path = ?", [same[0], name])
                 _delete_orphans(connection, content)
-                _inherit(connection, same[0])
+                _inherit(connection, same[0], _waiting(connection))
                 _refresh_words(self.database, connection, same[0])
             connection.execute("UPDATE files SET size = ?, modified = ? WHERE path = ?", [size, modified, name])
 
@@ -278,10 +278,11 @@ class Library:
     def tell(self, told: Iterable[ContentTold]) -> None:
         """Keep what was found out; the claims end."""
         with self.writing() as connection:
+            waiting = _waiting(connection)
             for one in told:
-                self._tell(connection, one)
+                self._tell(connection, one, waiting)
 
-    def _tell(self, connection: Run, told: ContentTold) -> None:
+    def _tell(self, connection: Run, told: ContentTold, waiting: list[Any]) -> None:
         if not connection.execute("SELECT 1 FROM contents WHERE id = ?", [told.content]).fetchone():
             return  # forgotten meanwhile
         changes: dict[str, Any] = {"claimed_by": None, "error": told.error, "looked": 1}
@@ -295,7 +296,7 @@ class Library:
         for item, one in zip(self._items(connection, told), told.items, strict=True):
             _update_item(self.database, connection, item, one, told.space)
         if told.likeness is not None:
-            _inherit(connection, told.content)
+            _inherit(connection, told.content, waiting)
         _refresh_words(self.database, connection, told.content)
 
     def _items(self, connection: Run, told: ContentTold) -> list[int]:
@@ -343,10 +344,10 @@ class Library:
             ).fetchone()
             return int(made)
 
-    def places(self, within: Iterable[Path]) -> list[Path]:
-        """The whole paths of these files and folders. Raises UsageError for one of which nothing is known: a slip of
-        the finger would look like a folder in which there is nothing to do."""
-        paths = [path.absolute() for path in within]
+    def inside(self, places: Iterable[Path]) -> Callable[[Path], bool]:
+        """Whether a file lies within these files and folders; anywhere, where none is named. Raises UsageError for one
+        of which nothing is known: a slip of the finger would look like a folder in which there is nothing to do."""
+        paths = [path.absolute() for path in places]
         if paths:
             rows = self.rows(
                 "SELECT path FROM files UNION ALL SELECT path FROM folders UNION ALL SELECT path FROM writes"
@@ -355,7 +356,7 @@ class Library:
             for path in paths:
                 if not any(one.is_relative_to(path) for one in known):
                     raise UsageError(f"The library knows nothing of {path}", f"Correct it, or seesay index {path}.")
-        return paths
+        return lambda file: not paths or any(file.is_relative_to(path) for path in paths)
 
     def counts(self) -> Mapping[str, int]:
         """How many there are: "photos", "videos", "scenes", "missing", "failed"."""
@@ -433,7 +434,7 @@ def _join(connection: Run, found: FoundFile, content: Content) -> Status:
             return "known"
         _delete_orphans(connection, before[0])
         if content.looked:
-            _inherit(connection, content.id)
+            _inherit(connection, content.id, _waiting(connection))
         return "copy" if others else "changed"
     moved = connection.execute(
         "DELETE FROM files WHERE id IN (SELECT id FROM files WHERE content = ? AND missing IS NOT NULL LIMIT 1)",
@@ -464,19 +465,26 @@ def _delete_orphans(connection: Run, content: int | None = None) -> None:
     connection.execute(f"DELETE FROM contents WHERE id IN ({which})", values)
 
 
-def _inherit(connection: Run, content: int) -> None:
-    """What a person wrote about a photograph that has other bytes now (a keyword was written into it, it was saved
-    anew) goes from its old content, which has no file any more, to this one, if both look the same."""
-    left = connection.execute(
+def _waiting(connection: Run) -> list[Any]:
+    """What a person wrote about photographs whose old content has no file any more: content, item, how it looked, and
+    whether a person's caption is in force."""
+    return connection.execute(
         f"SELECT DISTINCT c.id, i.id, c.likeness, {EDITED} FROM captions v JOIN items i ON i.id = v.item "
         f"JOIN contents c ON c.id = i.content WHERE c.likeness IS NOT NULL AND {ORPHAN}"
     ).fetchall()
-    if not left:
+
+
+def _inherit(connection: Run, content: int, waiting: list[Any]) -> None:
+    """What a person wrote about a photograph that has other bytes now (a keyword was written into it, it was saved
+    anew) goes from its old content to this one, if both look the same; it waits no longer."""
+    if not waiting:
         return
     query = f"SELECT i.id, c.likeness, {EDITED} FROM contents c JOIN items i ON i.content = c.id WHERE c.id = ?"
     for item, likeness, edited in connection.execute(query, [content]).fetchall():
-        for old, source, other, by_person in left:
+        for one in list(waiting):
+            old, source, other, by_person = one
             if likeness is not None and near_pairs([likeness, other]):
+                waiting.remove(one)
                 connection.execute("UPDATE captions SET item = ? WHERE item = ?", [item, source])
                 if by_person and not edited:
                     _take_caption(connection, content, item, source)

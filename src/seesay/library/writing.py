@@ -67,9 +67,10 @@ def write_captions(
     """Write the library's captions, photograph by photograph, also as alternative text; of those `within` these files
     and folders, or of all. `keywords`: the caption's words as keywords too. `embed`: into the photograph itself.
 
-    One that cannot be written does not stop the others. Raises UsageError where ExifTool is needed and missing.
+    One that cannot be written does not stop the others. Raises UsageError where ExifTool is needed and missing,
+    and for a place of which nothing is known.
     """
-    places = library.places(within)
+    inside = library.inside(within)
     rows = library.rows(
         f"SELECT f.path, i.caption, c.captioned_by, {EDITED} FROM files f JOIN contents c ON c.id = f.content "
         "JOIN items i ON i.content = c.id WHERE f.missing IS NULL AND c.kind = 'photo' AND i.caption != '' "
@@ -79,7 +80,7 @@ def write_captions(
         tool = stack.enter_context(ExifTool()) if embed else None
         for raw, caption, model, edited in rows:
             path = Path(os.fsdecode(raw))
-            if places and not any(path.is_relative_to(one) for one in places):
+            if not inside(path):
                 continue
             words = content_words(caption) if keywords else ()
             fields = Fields(caption, caption, words, "" if edited else mark(model or "model", caption))
@@ -286,13 +287,13 @@ def undo(library: Library, within: Sequence[Path] = (), *, force: bool = False) 
 
     A file that was changed since is left alone, unless `force`d.
     """
-    places = library.places(within)
+    inside = library.inside(within)
     targets = dict(library.rows("SELECT target, path FROM writes ORDER BY target, path DESC")).items()
     with ExitStack() as stack:
         tools: list[ExifTool] = []
         for raw, photograph in targets:
             target, path = Path(os.fsdecode(raw)), Path(os.fsdecode(photograph))
-            if places and not any(path.is_relative_to(one) for one in places):
+            if not inside(path):
                 continue
             try:
                 if target == path and not tools:

@@ -182,12 +182,8 @@ class Stylist:
         """The best caption, and others that the picture bears out."""
         best, *others = self._model.caption(seen, count=CAPTIONS, beams=CAPTIONS).all
         others = [one for one in others if one.text.strip()]
-        if others and "match" in self._model.capabilities:
-            [judged] = self._model.matches([seen], [[one.text for one in others]])
-            if not isinstance(judged, ImageError):
-                chances = [one.probability or 0.0 for one in judged]
-                others = [one for one, chance in zip(others, chances, strict=True) if chance >= BORNE_OUT]
-        return [best, *others]
+        kept = self._borne_out(seen, [one.text for one in others])
+        return [best, *(one for one in others if one.text in kept)]
 
     def _concepts(self, seen: Seen) -> list[str]:
         """Words that the image network itself is sure of, where it has words."""
@@ -219,13 +215,16 @@ class Stylist:
         scores = np.array(texts) @ self._model.embed_image(seen).vector / self._model.checkpoint.config.temperature
         shares = np.exp(scores - np.logaddexp.reduce(scores))
         best = words[int(shares.argmax())]
-        return [best] if shares.max() > 0.5 and self._bears_out(seen, template.format(best)) else []
+        return [best] if shares.max() > 0.5 and self._borne_out(seen, [template.format(best)]) else []
 
-    def _bears_out(self, seen: Seen, text: str) -> bool:
-        if "match" not in self._model.capabilities:
-            return True
-        [judged] = self._model.matches([seen], [[text]])
-        return isinstance(judged, ImageError) or (judged[0].probability or 0.0) >= BORNE_OUT
+    def _borne_out(self, seen: Seen, texts: Sequence[str]) -> Sequence[str]:
+        """Those that the picture bears out, as far as the model can tell."""
+        if not texts or "match" not in self._model.capabilities:
+            return texts
+        [judged] = self._model.matches([seen], [texts])
+        if isinstance(judged, ImageError):
+            return texts
+        return [text for text, one in zip(texts, judged, strict=True) if (one.probability or 0.0) >= BORNE_OUT]
 
 
 def _news(texts: Sequence[str]) -> list[str]:
