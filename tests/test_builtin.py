@@ -57,29 +57,31 @@ def test_a_caption_is_as_likely_as_its_tokens(model: seesay.Blip) -> None:
     assert told[0] > told[1] + 5
 
 
-def test_what_it_is_certain_of_is_named(model: seesay.Blip) -> None:
-    """Whatever the photograph shows, a word that its classifier is sure of stands in the caption."""
-    words = model.checkpoint.config.vision.concept_words
+def certain_of(word: str, model: seesay.Blip) -> seesay.Seen:
+    """The cat, whose classifier is sure of something else."""
     seen = model.see(BUILTIN / "cat.jpg")
     assert seen.encoded.concepts is not None
-    concepts = seen.encoded.concepts.copy()
-    concepts[:] = 0
-    concepts[0, words.index("piano")] = 0.9
-    told = seesay.Seen(Encoded(seen.encoded.features, concepts), seen.model)
-    assert "piano" in model.caption(told).text
-    assert "piano" not in model.caption(told, name_objects=False).text
+    concepts = np.zeros_like(seen.encoded.concepts)
+    concepts[0, model.checkpoint.config.vision.concept_words.index(word)] = 0.9
+    return seesay.Seen(Encoded(seen.encoded.features, concepts), seen.model)
 
 
-def test_the_article_fits_what_is_named(model: seesay.Blip) -> None:
-    words = model.checkpoint.config.vision.concept_words
-    seen = model.see(BUILTIN / "cat.jpg")
-    assert seen.encoded.concepts is not None
-    for word in ("ape", "accordion", "umbrella", "oboe"):
-        concepts = np.zeros_like(seen.encoded.concepts)
-        concepts[0, words.index(word)] = 0.9
-        caption = model.caption(seesay.Seen(Encoded(seen.encoded.features, concepts), seen.model)).text
-        assert word in caption
-        assert f" a {word}" not in f" {caption}"
+@pytest.mark.parametrize("word", ["piano", "stethoscope", "cheetah", "meerkat", "magnifying glass", "sea cucumber"])
+def test_what_it_is_certain_of_is_named(model: seesay.Blip, word: str) -> None:
+    """Whatever the photograph shows, a word that its classifier is sure of stands in the caption, however it is
+    spelled."""
+    told = certain_of(word, model)
+    assert word in model.caption(told).text
+    assert word not in model.caption(told, name_objects=False).text
+
+
+@pytest.mark.parametrize("word", ["ape", "accordion", "umbrella", "oboe", "sea cucumber", "trilobite"])
+def test_the_article_fits_what_is_named(model: seesay.Blip, word: str) -> None:
+    caption = model.caption(certain_of(word, model)).text
+    assert word in caption
+    wrong = "a" if word[0] in "aou" else "an"
+    assert f" {wrong} {word}" not in f" {caption}"
+    assert f" a {word}s" not in f" {caption}"
 
 
 @pytest.mark.parametrize(

@@ -411,12 +411,16 @@ class Blip:
         return tuple(form for word in certain for form in self._word_forms[word])
 
     def _wrong_articles(self, musts: Iterable[Words]) -> Words:
-        """Articles that cannot stand before the words that must be named, "a ape" or "an cats", with those words.
+        """Articles that cannot stand before the words that must be named, "a ape", "an cats" or "a cats", with those
+        words.
 
         The decoder has met some of them a few times only, and is led to them, not free to say something else."""
         [a], [an] = (self.tokenizer.encode(article) for article in ("a", "an"))
         words = {form: self.tokenizer.decode(form) for must in musts for form in must}
-        return tuple((a if begins_with_vowel(word) else an, *form) for form, word in words.items())
+        plurals = {_plural(word) for word in words.values()}
+        wrong = {word: (a if begins_with_vowel(word) else an,) for word in words.values()}
+        wrong |= dict.fromkeys(plurals, (a, an))
+        return tuple((article, *form) for form, word in words.items() for article in wrong[word])
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -535,6 +539,9 @@ def _row(encoded: Encoded, row: int) -> Encoded:
 
 def _forms(word: str, tokenizer: Tokenizer) -> Words:
     """Singular and plural as tokens, where the vocabulary can spell them."""
-    plural = word + ("es" if word.endswith(("s", "x", "ch", "sh")) else "s")
-    forms = dict.fromkeys(tuple(tokenizer.encode(form)) for form in (word, plural))
+    forms = dict.fromkeys(tuple(tokenizer.encode(form)) for form in (word, _plural(word)))
     return tuple(form for form in forms if tokenizer.unknown not in form)
+
+
+def _plural(word: str) -> str:
+    return word + ("es" if word.endswith(("s", "x", "ch", "sh")) else "s")

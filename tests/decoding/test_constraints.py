@@ -95,6 +95,39 @@ def test_narrow_beams_name_a_rare_word_of_two_pieces(beams: int) -> None:
     assert (5, 6) in pairwise(found.tokens)
 
 
+class Unspelled(Reluctant):
+    """Does not lead from 5 to 6 either: to say 5 anew is likelier at every step than to go on with the word."""
+
+    def table(self, picture: int) -> Floats:
+        table = super().table(picture)
+        table[:, 5, 6] -= 14.0
+        return table
+
+
+@pytest.mark.parametrize("beams", [1, 2, 3])
+def test_a_word_that_is_under_way_does_not_compete_with_its_beginning(beams: int) -> None:
+    model = Unspelled(vocabulary=60)
+    options = SearchOptions(beams=beams, max_new_tokens=10)
+    [[found]] = model.search([0], options, constraints=[[[(5, 6, 7, 8)]]], continuations=frozenset({6, 7, 8}))
+    assert found.satisfied
+    assert names(found.tokens, (5, 6, 7, 8))
+
+
+def test_a_word_that_is_under_way_does_not_compete_with_a_longer_one() -> None:
+    machine = Machine([[(1, 2, 3, 4), (2, 3, 5)]], CONTINUES)
+    after = [machine.kind(state) for state in reading(machine, (1, 2, 3))]
+    assert len({machine.kind((0, 0)), *after}) == 4
+    assert [machine.kind(state) for state in reading(machine, (2, 3))] == after[:2]
+
+
+def reading(machine: Machine, tokens: Sequence[int]) -> list[tuple[int, int]]:
+    """The states after each of the tokens."""
+    states = [(0, 0)]
+    for token in tokens:
+        states.append(machine.read(states[-1], token))
+    return states[1:]
+
+
 def test_a_word_that_goes_on_is_another_word() -> None:
     model = TableModel(vocabulary=5)
     options = SearchOptions(beams=3, max_new_tokens=6)
@@ -140,6 +173,9 @@ def test_what_cannot_be_named_is_said_to_be_missing() -> None:
         ([[(1,)], [(2, 3)]], 6),
         ([[(1, 2)], [(2, 3)]], 7),
         ([[(1, 2)], [(2, 3)], [(3, 4)]], 15),
+        ([[(1, 2, 3, 4)]], 5),
+        ([[(1, 2, 3)], [(2,)]], 8),
+        ([[(1, 2, 3)], [(2, 3, 4)], [(3, 4, 5)]], 22),
     ],
 )
 def test_rows_to_open_a_session_with(constraint: Constraint, kinds: int) -> None:

@@ -24,7 +24,7 @@ Constraint = Sequence[Sequence[Sequence[int]]]
 State = tuple[int, int]
 """(named, node): bit set of the groups named by words that are over, and the trie node that the last tokens reach."""
 
-MOST_GROUPS = 3  # beams are kept for every subset of groups, twice where words have several tokens: 15 times for three
+MOST_GROUPS = 3  # beams are kept for every subset of groups, as often as words have tokens: 22 times for three of three
 
 
 class Move(NamedTuple):
@@ -36,25 +36,30 @@ class Move(NamedTuple):
 class Machine:
     """The automaton of one image's constraint, and the kinds of state that get beams of their own.
 
-    A kind is (groups named, whether a further one is under way). Beams in the middle of a word must not compete with
-    those that name nothing: the first token of a rare word is as unlikely as the word, and would never survive.
+    A kind is (groups named, tokens that were read of a further word). Beams in the middle of a word must not compete
+    with those that name nothing, nor with those that only begin it: the first token of a rare word is as unlikely as
+    the word and would never survive, nor would the second, where the first can be said anew at every step.
     """
 
     def __init__(self, constraint: Constraint, continuations: frozenset[int] = frozenset()) -> None:
         self._continuations = continuations
         self._children: list[dict[int, int]] = [{}]
         self._fallback = [0]  # longest proper suffix that is also in the trie
+        self._depth = [0]
         self._complete = [0]  # groups with an alternative that ends here, here or on a fallback
-        self._ahead = [0]  # groups with an alternative that goes on from here, here or on a fallback
+        self._ahead = [0]  # groups with an alternative that goes on from here
         self._telling: dict[State, list[Move]] = {}
         for group, alternatives in enumerate(constraint):
             for word in alternatives:
                 self._insert(word, 1 << group)
         self._link()
         self.everything = (1 << len(constraint)) - 1
-        long = sum(1 << g for g, alternatives in enumerate(constraint) if any(len(word) > 1 for word in alternatives))
-        kinds = [(named, False) for named in range(self.everything + 1)]
-        kinds += [(named, True) for named in range(self.everything) if long & ~named]
+        longest = [max(map(len, alternatives), default=1) for alternatives in constraint]
+        kinds = [
+            (named, read)
+            for named in range(self.everything + 1)
+            for read in range(max((long for g, long in enumerate(longest) if not named >> g & 1), default=1))
+        ]
         self._kinds = {kind: position for position, kind in enumerate(kinds)}
 
     def _insert(self, word: Sequence[int], group: int) -> None:
@@ -66,6 +71,7 @@ class Machine:
                 self._children[node][token] = len(self._children)
                 self._children.append({})
                 self._fallback.append(0)
+                self._depth.append(self._depth[node] + 1)
                 self._complete.append(0)
                 self._ahead.append(0)
             node = self._children[node][token]
@@ -78,7 +84,6 @@ class Machine:
                 self._fallback[child] = self._go(self._fallback[node], token)
                 queue.append(child)
             self._complete[node] |= self._complete[self._fallback[node]]
-            self._ahead[node] |= self._ahead[self._fallback[node]]
 
     def _go(self, node: int, token: int) -> int:
         while node and token not in self._children[node]:
@@ -93,7 +98,7 @@ class Machine:
     @property
     def goal(self) -> int:
         """The kind in which everything is named."""
-        return self._kinds[self.everything, False]
+        return self._kinds[self.everything, 0]
 
     def named(self, state: State) -> int:
         """Groups named, if the sentence ended here."""
@@ -104,8 +109,10 @@ class Machine:
         return self.named(state) != state[0]
 
     def kind(self, state: State) -> int:
-        named = self.named(state)
-        return self._kinds[named, bool(self._ahead[state[1]] & ~named)]
+        named, node = self.named(state), state[1]
+        while node and not self._ahead[node] & ~named:
+            node = self._fallback[node]
+        return self._kinds[named, self._depth[node]]
 
     def read(self, state: State, token: int) -> State:
         """The state after one more token."""
