@@ -418,7 +418,7 @@ class Blip:
         [a], [an] = (self.tokenizer.encode(article) for article in ("a", "an"))
         words = {form: self.tokenizer.decode(form) for must in musts for form in must}
         plurals = {_plural(word) for word in words.values()}
-        wrong = {word: (a if begins_with_vowel(word) else an,) for word in words.values()}
+        wrong: dict[str, tuple[int, ...]] = {word: (a if begins_with_vowel(word) else an,) for word in words.values()}
         wrong |= dict.fromkeys(plurals, (a, an))
         return tuple((article, *form) for form, word in words.items() for article in wrong[word])
 
