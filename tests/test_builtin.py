@@ -102,7 +102,7 @@ def test_the_readmes_five_lines_print_what_they_say() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    said = [*re.findall(r"  # (a picture .*)", code), *re.findall(r"The last line prints `(.*)`", text)]
+    said = [*re.findall(r"  # (a photo .*)", code), *re.findall(r"The last line prints `(.*)`", text)]
     number = re.compile(r"-?\d+\.\d+")
     for told, line in zip(done.stdout.splitlines(), said, strict=True):  # in fp32 and int8 alike, but for the rounding
         assert number.sub("", told) == number.sub("", line)

@@ -53,6 +53,13 @@ def test_every_photograph_comes_once_an_epoch_with_its_own_map_and_captions(phot
         assert sorted(drawn) == sorted([*caption, TEXT.eos_token_id] for caption in PHOTO_CAPTIONS[name])
 
 
+def test_some_come_more_often(maps: Path) -> None:
+    photos = Photos(NAMES, PHOTO_CAPTIONS, maps, seed=0)
+    photos.repeat([NAMES[1], NAMES[3], NAMES[5]], 3)  # the last has no captions
+    epoch = [batch.names[0] for batch in islice(photos.batches(1, 1, TEXT), 9)]
+    assert sorted(epoch) == sorted([*NAMES[:5], *[NAMES[1], NAMES[3]] * 2])
+
+
 def test_views_vary(photos: Photos, maps: Path) -> None:
     plain = photos.maps(NAMES)
     batches = [photos.batches(1, 1, TEXT, start) for start in range(20)]

@@ -7,7 +7,7 @@ B images, k captions an image, R rows, T tokens, P patches, K concept tokens, W 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -126,6 +126,11 @@ class Photos:
         self.names = [name for name in names if captions.get(name)]
         self.views = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("view*.npy"))]
         self.seed = seed
+
+    def repeat(self, names: Iterable[str], times: int) -> None:
+        """Let these come `times` as often as the others."""
+        often = set(names)
+        self.names += [name for name in self.names if name in often] * (times - 1)
 
     def maps(self, names: Sequence[str], views: Sequence[int] | int = 0) -> Tensor:
         """Maps of these photographs, (B, P, 1280): all in one view, or each in its own."""

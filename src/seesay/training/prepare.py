@@ -38,8 +38,8 @@ from seesay.training.start import minilm_vocabulary
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ADDED = ("[DEC]", "[ENC]")
-COMMON = 1000
-"""Captions of photographs that name a thing so that none need be composed: people do it better."""
+FAMILIAR = 1000
+"""Captions of photographs that name a thing which is then `familiar`."""
 
 Role = Literal["captioned", "validation", "labelled", "naming", "asked"]
 """What a photograph is for: training with its captions, validation against them, training with captions composed from
@@ -69,6 +69,9 @@ class Prepared:
     """Captions as tokens, for those trained on: what people wrote, or what was composed from the label."""
     words: Mapping[str, list[str]]
     """Words that name the object of photographs with a label."""
+    familiar: list[str]
+    """Photographs of objects that people's captions of others name all the time: where every dog in those runs, one
+    that sits needs to be seen often."""
     questions: Mapping[str, list[Asked]]
     """People's, and those made of captions by rule (`quiz`), for photographs trained on."""
     texts: list[list[int]]
@@ -100,6 +103,7 @@ def prepare(recipe: DataRecipe, model: ModelRecipe, concepts: Concepts, data: Pa
         "recipe": asdict(recipe),
         "adapted": model.adapted_blocks,
         "concepts": list(concepts.words),
+        "familiar": FAMILIAR,
         "photographs": names,
     }
     if not (folder / "data.json").exists():
@@ -185,9 +189,8 @@ def _write_text_side(
     words = {name: list(each) for name, each in known.items() if each}
     captioned = [one for role, each in photographs if role == "captioned" for one in references[each.name]]
     named = Counter(concepts.words[index] for caption in captioned for index in concepts.named(caption))
-    strange = {name: each for name, each in words.items() if named[each[-1]] < COMMON}
     written = {
-        each.name: references[each.name] if role == "captioned" else _composed(each, strange, concepts)
+        each.name: references[each.name] if role == "captioned" else _composed(each, words, concepts)
         for role, each in photographs
         if role in ("captioned", "labelled")
     }
@@ -204,6 +207,7 @@ def _write_text_side(
         "references": references,
         "captions": {name: each for name, each in captions.items() if each},
         "words": words,
+        "familiar": [name for name in written if named[words.get(name, [""])[-1]] >= FAMILIAR],
         "questions": {name: each for name, each in asked.items() if each},
         "texts": [tokens[text] for text in short],
         "concepts": [concepts.named(text) for text in short],

@@ -203,10 +203,13 @@ class SelfCriticalStage:
     """Part of the steps with one of the joint stage's beside the reward ..."""
     beside_weight: float = 0.3
     """... and the weight of its loss."""
+    objects_share: float = 0.4
+    """Part of those steps that is taken on objects: captions that are rewarded say what people do and dogs, never what
+    a cup on a table does."""
 
     def __post_init__(self) -> None:
         positive(self, "images", "longest")
-        share(self, "beside_share", "beside_weight")
+        share(self, "beside_share", "beside_weight", "objects_share")
         if self.samples < 2:
             raise UsageError(f"samples is {self.samples}", "Give 2 or more: each is compared with the others.")
 

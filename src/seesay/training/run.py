@@ -34,6 +34,8 @@ RESTING = r"text_encoder\..*\.attention\.|vision_proj|text_proj|itm_head|.*\.emb
 """What language modelling has no use for, and the image network's end."""
 PEOPLES_QUESTIONS = 4
 """How often a photograph with questions that people asked comes for one whose questions were made of its captions."""
+FAMILIAR_OBJECTS = 6
+"""How often a photograph of a familiar object comes for one of another."""
 
 
 def run(recipe: Recipe, data: Path, output: Path, show: Callable[[Status], None] = lambda status: None) -> Path:
@@ -64,6 +66,7 @@ class _Stages:
         self.setting, self.recipe, self.prepared, self.concepts = setting, recipe, prepared, concepts
         self.photos = self._photos(prepared.having("captioned"), recipe.seed)
         self.objects = self._photos(prepared.objects, recipe.seed + 1)
+        self.objects.repeat(prepared.familiar, FAMILIAR_OBJECTS)
         tokens = recipe.model.concept_tokens
         self.texts = Captions(prepared.texts, prepared.concepts, concepts.matrix, tokens, recipe.seed)
         torch.manual_seed(recipe.seed)
@@ -80,7 +83,7 @@ class _Stages:
         questions, roles = self.prepared.questions, self.prepared.roles
         known = {name: [[0]] for name in questions if name in roles}  # asked, not captioned
         asked = Photos(self.prepared.names, known, self.prepared.folder, self.recipe.seed + 2)
-        asked.names += [name for name in asked.names if roles[name] == "asked"] * (PEOPLES_QUESTIONS - 1)
+        asked.repeat(self.prepared.having("asked"), PEOPLES_QUESTIONS)
         return Sources(self.photos, self.objects, self.texts, asked, questions)
 
     def _joint(self, stage: JointStage, seed: int) -> Joint:
@@ -133,7 +136,8 @@ class _Stages:
     def self_critical(self) -> None:
         """Self-critical training, without dropout: what is rewarded is what the model would say."""
         stage, prepared, tokenizer = self.recipe.self_critical, self.prepared, self.prepared.tokenizer
-        joint = self._joint(replace(self.recipe.joint, images=stage.images // 2, ramp=1), self.recipe.seed + 1)
+        others = replace(self.recipe.joint, images=stage.images // 2, ramp=1, objects_share=stage.objects_share)
+        joint = self._joint(others, self.recipe.seed + 1)
         set_dropout(self.model, 0.0)
         references = {name: [tokenize(one) for one in prepared.references[name]] for name in self.photos.names}
         reward = CiderReward.of(references, lambda tokens: tokenize(tokenizer.decode(tokens)))
