@@ -22,7 +22,7 @@ from seesay.errors import CapabilityError, ImageError, UsageError
 from seesay.images import ImageLike, open_image, to_pixels
 from seesay.images.limits import DEFAULT_LIMITS, Limits
 from seesay.records import Answer, Caption, Embedding, Match, Provenance
-from seesay.texts import TextReader, begins_with_vowel
+from seesay.texts import TextReader, begins_with_vowel, plural
 from seesay.tokenizer import Tokenizer
 
 CERTAIN = 0.35
@@ -417,7 +417,7 @@ class Blip:
         The decoder has met some of them a few times only, and is led to them, not free to say something else."""
         [a], [an] = (self.tokenizer.encode(article) for article in ("a", "an"))
         words = {form: self.tokenizer.decode(form) for must in musts for form in must}
-        plurals = {_plural(word) for word in words.values()}
+        plurals = {plural(word) for word in words.values()}
         wrong: dict[str, tuple[int, ...]] = {word: (a if begins_with_vowel(word) else an,) for word in words.values()}
         wrong |= dict.fromkeys(plurals, (a, an))
         return tuple((article, *form) for form, word in words.items() for article in wrong[word])
@@ -539,9 +539,5 @@ def _row(encoded: Encoded, row: int) -> Encoded:
 
 def _forms(word: str, tokenizer: Tokenizer) -> Words:
     """Singular and plural as tokens, where the vocabulary can spell them."""
-    forms = dict.fromkeys(tuple(tokenizer.encode(form)) for form in (word, _plural(word)))
+    forms = dict.fromkeys(tuple(tokenizer.encode(form)) for form in (word, plural(word)))
     return tuple(form for form in forms if tokenizer.unknown not in form)
-
-
-def _plural(word: str) -> str:
-    return word + ("es" if word.endswith(("s", "x", "ch", "sh")) else "s")

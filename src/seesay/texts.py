@@ -105,6 +105,11 @@ def tidy(text: str) -> str:
     return " ".join(re.sub(r"([.!\"()*#:;~])", " ", text.lower()).split())
 
 
+def plural(word: str) -> str:
+    """The word's regular plural."""
+    return word + ("es" if word.endswith(("s", "x", "ch", "sh")) else "s")
+
+
 def begins_with_vowel(word: str) -> bool:
     """Whether "an" stands before it: an ape, but a unicycle."""
     return word[:1] in tuple("aeiou") and not word.startswith(SOUNDS_LIKE_YOU)

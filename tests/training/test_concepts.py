@@ -9,7 +9,8 @@ import pytest
 from tiny_training import RECIPES
 
 from seesay.errors import UsageError
-from seesay.training.concepts import Concepts, plural, read_concepts
+from seesay.texts import plural
+from seesay.training.concepts import Concepts, read_concepts
 
 SMALL = Concepts(
     classes={"n1": ("dog",), "n2": ("dog", "hot dog"), "n3": ("bus",), "n4": ("school bus",)},

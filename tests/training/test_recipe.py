@@ -45,6 +45,7 @@ def test_entries_arrive_where_they_belong() -> None:
         ("samples: 5", "samples: 1", "self_critical.samples is 1"),
         ("warm_up: 20", "warm_up: -1", "self_critical.optimisation.warm_up is -1"),
         ("questions_share: 0.14", "questions_share: 0.85", "objects, texts and questions"),
+        ("objects_share: 0.5", "objects_share: 0.8", "objects, texts and questions"),  # beside the reward
         ("concepts: concepts.json", "concepts: 3", "concepts is 3"),
     ],
 )

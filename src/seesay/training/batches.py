@@ -124,13 +124,14 @@ class Photos:
         self.captions = captions
         self.rows = {name: i for i, name in enumerate(names)}
         self.names = [name for name in names if captions.get(name)]
+        self._drawn = self.names
         self.views = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("view*.npy"))]
         self.seed = seed
 
     def repeat(self, names: Iterable[str], times: int) -> None:
         """Let these come `times` as often as the others."""
         often = set(names)
-        self.names += [name for name in self.names if name in often] * (times - 1)
+        self._drawn = self.names + [name for name in self.names if name in often] * (times - 1)
 
     def maps(self, names: Sequence[str], views: Sequence[int] | int = 0) -> Tensor:
         """Maps of these photographs, (B, P, 1280): all in one view, or each in its own."""
@@ -150,13 +151,14 @@ class Photos:
             yield PhotoBatch(names, drawn.maps, Rows.of(chosen, config, per_image), share)
 
     def draws(self, images: int, start: int = 0, part: Part = WHOLE) -> Iterator[Drawn]:
-        """Photographs of batches without end from the `start`-th on: each once an epoch, in a new order and view."""
-        epoch_length = batches_in_epoch(len(self.names), images, "photographs")
-        shuffled = lru_cache(1)(lambda epoch: np.random.default_rng((self.seed, epoch)).permutation(len(self.names)))
+        """Photographs of batches without end from the `start`-th on: each once an epoch, or as often as `repeat`
+        says, in a new order and view."""
+        epoch_length = batches_in_epoch(len(self._drawn), images, "photographs")
+        shuffled = lru_cache(1)(lambda epoch: np.random.default_rng((self.seed, epoch)).permutation(len(self._drawn)))
         for index in count(start):
             epoch, place = divmod(index, epoch_length)
             rng = np.random.default_rng((self.seed, epoch, place))
-            names = [self.names[i] for i in shuffled(epoch)[place * images : (place + 1) * images]]
+            names = [self._drawn[i] for i in shuffled(epoch)[place * images : (place + 1) * images]]
             views = rng.integers(len(self.views), size=images).tolist()
             mine = part_of(images, part)
             yield Drawn(names, mine, self.maps(names[mine], views[mine]), rng)

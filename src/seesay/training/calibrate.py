@@ -48,8 +48,7 @@ def calibrate(writer: Captioner, kinds: Iterable[Photos]) -> Calibration:
 
 
 def _samples(writer: Captioner, reader: TextReader, photos: Photos) -> Samples:
-    each = list(dict.fromkeys(photos.names))  # once, however often it comes in training
-    names = each[:: max(1, len(each) // PHOTOGRAPHS)][:PHOTOGRAPHS]
+    names = photos.names[:: max(1, len(photos.names) // PHOTOGRAPHS)][:PHOTOGRAPHS]
     own = [reader.read(writer.describer.tokenizer.decode(photos.captions[name][0])) for name in names]
     beside = [[own[(i + apart) % len(own)] for apart in (0, *APART)] for i in range(len(own))]
     seen = [writer.see(names[start : start + TOGETHER]) for start in range(0, len(names), TOGETHER)]

@@ -80,11 +80,6 @@ class Concepts:
         return index | {form: index[word] for form, word in self.forms.items()}
 
 
-def plural(word: str) -> str:
-    """The word's regular plural."""
-    return word + ("es" if word.endswith(("s", "x", "ch", "sh")) else "s")
-
-
 def read_concepts(path: Path) -> Concepts:
     """The table in a JSON file, an object with an entry for each field of `Concepts`. Raises UsageError for another."""
     remedy = "recipes/concepts.json shows how it looks."

@@ -28,9 +28,10 @@ from seesay.blip.config import BlipConfig
 from seesay.data import Example, Question, read_coco, read_dataset, read_flickr, read_image_folder, read_labels
 from seesay.errors import DataError, ImageError, UsageError
 from seesay.images import open_image
+from seesay.texts import plural
 from seesay.tokenizer import Tokenizer
 from seesay.training.compose import SIDE, Background, compose
-from seesay.training.concepts import Concepts, plural
+from seesay.training.concepts import Concepts
 from seesay.training.maps import write_views
 from seesay.training.quiz import quiz
 from seesay.training.recipe import DataRecipe, ModelRecipe
@@ -207,7 +208,7 @@ def _write_text_side(
         "references": references,
         "captions": {name: each for name, each in captions.items() if each},
         "words": words,
-        "familiar": [name for name in written if named[words.get(name, [""])[-1]] >= FAMILIAR],
+        "familiar": [name for name, each in words.items() if name in written and named[each[-1]] >= FAMILIAR],
         "questions": {name: each for name, each in asked.items() if each},
         "texts": [tokens[text] for text in short],
         "concepts": [concepts.named(text) for text in short],

@@ -14,9 +14,10 @@ from functools import lru_cache
 from zlib import crc32
 
 from seesay.data.example import Question
+from seesay.texts import plural
 from seesay.training import quiz_words as words
 from seesay.training.compose import noun_phrase
-from seesay.training.concepts import LONGEST, Concepts, plural
+from seesay.training.concepts import LONGEST, Concepts
 
 TOKEN = re.compile(r"[a-z]+(?:[-'][a-z]+)*|\d+|[.,;]")
 

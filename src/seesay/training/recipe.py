@@ -7,7 +7,7 @@ is no field is refused. `recipes/` holds the runs that were published.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -228,6 +228,15 @@ class Recipe:
     data: DataRecipe = field(default_factory=DataRecipe)
     model: ModelRecipe = field(default_factory=ModelRecipe)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        _ = self.beside  # shares that leave nothing for the rest are refused before hours of training, not after
+
+    @property
+    def beside(self) -> JointStage:
+        """What the steps beside the reward are: the joint stage's, smaller, with more of them on objects."""
+        stage = self.self_critical
+        return replace(self.joint, images=stage.images // 2, ramp=1, objects_share=stage.objects_share)
 
 
 def read_recipe(path: Path) -> Recipe:

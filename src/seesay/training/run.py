@@ -136,8 +136,7 @@ class _Stages:
     def self_critical(self) -> None:
         """Self-critical training, without dropout: what is rewarded is what the model would say."""
         stage, prepared, tokenizer = self.recipe.self_critical, self.prepared, self.prepared.tokenizer
-        others = replace(self.recipe.joint, images=stage.images // 2, ramp=1, objects_share=stage.objects_share)
-        joint = self._joint(others, self.recipe.seed + 1)
+        joint = self._joint(self.recipe.beside, self.recipe.seed + 1)
         set_dropout(self.model, 0.0)
         references = {name: [tokenize(one) for one in prepared.references[name]] for name in self.photos.names}
         reward = CiderReward.of(references, lambda tokens: tokenize(tokenizer.decode(tokens)))
