@@ -37,7 +37,7 @@ def test_every_line_of_a_pipe_is_a_question(seesay: Run, answerer: str, tmp_path
     first, saved, _, forgotten, nothing, last, _ = done.stdout.splitlines()
     asked = seesay("ask", "red.png", "a red boat", SEESAY_MODEL=answerer)
     assert first == asked.stdout.strip().split("\t")[-1]
-    assert (saved, forgotten) == ("1 turns in talk.json", "Forgotten: the dog on the grass")
+    assert (saved, forgotten) == ("1 turn in talk.json", "Forgotten: the dog on the grass")
     assert nothing == "There is nothing to forget."
     assert json.loads((tmp_path / "talk.json").read_text())["turns"][0]["answer"] == first
     assert (tmp_path / "talk.txt").read_text() == (

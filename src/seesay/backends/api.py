@@ -22,14 +22,15 @@ from seesay.backends.catalogue import Profile, profile
 from seesay.backends.client import BadRequest, Client, is_local
 from seesay.backends.pictures import Shot, Size, shot
 from seesay.backends.wire import BatchFailure, Json, Malformed, Reply, Request, Usage, Wire
+from seesay.backends.writer import Writer
 from seesay.batches import side_by_side
 from seesay.decoding import SearchOptions
-from seesay.describe import ABLE, CaptionOptions, Seen, check_capable, check_pairs, only, with_changes
+from seesay.describe import ABLE, CaptionOptions, Seen, check_pairs, only, with_changes
 from seesay.errors import CapabilityError, ImageError, ImageRefused, ImageUnanswered, ServiceError, UsageError
 from seesay.images import ImageLike, open_image
 from seesay.images.limits import DEFAULT_LIMITS, Limits
 from seesay.models import Service
-from seesay.records import Answer, Caption, Embedding, Match, Provenance
+from seesay.records import Answer, Caption, Provenance
 
 WIRES: dict[str, Wire] = {
     "openai": chat,
@@ -82,7 +83,7 @@ class Said:
         return sum(self.scores) / len(self.scores) if self.scores else None
 
 
-class ApiModel:
+class ApiModel(Writer):
     """A model behind an API, behind the `Describer` protocol.
 
     Captions and answers have no score where the service tells no log-probabilities. Their flags: "cut off" (the reply
@@ -199,30 +200,6 @@ class ApiModel:
             return self._answer(said, self._made(options, said, start))
 
         return only(self._for_each([image], follow))
-
-    def need(self, verb: str) -> None:
-        """Raises CapabilityError, which names a model that can, where this one cannot do `verb`."""
-        check_capable(self, verb)
-
-    def match(self, image: ImageLike | Seen, text: str) -> Match:
-        self._lacks("match")
-
-    def matches(
-        self, images: Sequence[ImageLike | Seen], texts: Sequence[Sequence[str]]
-    ) -> list[list[Match] | ImageError]:
-        self._lacks("match")
-
-    def embed_image(self, image: ImageLike | Seen) -> Embedding:
-        self._lacks("embed")
-
-    def embed_images(self, images: Sequence[ImageLike | Seen]) -> list[Embedding | ImageError]:
-        self._lacks("embed")
-
-    def embed_text(self, text: str) -> Embedding:
-        self._lacks("embed")
-
-    def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
-        self._lacks("embed")
 
     # What it costs, before it does.
 
@@ -376,10 +353,6 @@ class ApiModel:
 
     def _cannot(self, what: str) -> NoReturn:
         raise CapabilityError(f"{self.name} cannot {what}", f"Leave it out, or use {ABLE['caption'][1]}, which can.")
-
-    def _lacks(self, verb: str) -> NoReturn:
-        self.need(verb)
-        raise AssertionError("unreachable: no model behind an API can do that")
 
 
 def is_near(service: Service) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -22,12 +22,13 @@ from seesay.backends import cleaning
 from seesay.backends.api import ROOM, answer_instruction, caption_instruction
 from seesay.backends.families import CHAT, Family, family
 from seesay.backends.generation import IDLE, Message, Prompt, Runner, Sight, Written
+from seesay.backends.writer import Writer
 from seesay.decoding import SearchOptions
-from seesay.describe import CaptionOptions, Seen, check_capable, check_pairs, only, with_changes
+from seesay.describe import CaptionOptions, Seen, check_pairs, only, with_changes
 from seesay.errors import CapabilityError, ImageError, UsageError
 from seesay.images import ImageLike, open_image
 from seesay.images.limits import DEFAULT_LIMITS, Limits
-from seesay.records import Answer, Caption, Embedding, Match, Provenance, Turn
+from seesay.records import Answer, Caption, Provenance, Turn
 
 if TYPE_CHECKING:
     from seesay.engine.base import Precision
@@ -39,7 +40,7 @@ RANKED_ROWS = 16
 """Answers to choose from that are scored at once."""
 
 
-class TransformersModel:
+class TransformersModel(Writer):
     """A model of transformers, behind the `Describer` protocol.
 
     Chat models search greedily and have room for 300 tokens where nobody says otherwise; the others take the options
@@ -76,10 +77,6 @@ class TransformersModel:
     @property
     def capabilities(self) -> frozenset[str]:
         return self.family.capabilities
-
-    def need(self, verb: str) -> None:
-        """Raises CapabilityError, which names a model that can, where this one cannot do `verb`."""
-        check_capable(self, verb)
 
     def see(self, image: ImageLike) -> Seen:
         """The picture, with room for what the image encoder makes of it. Raises ImageError."""
@@ -177,26 +174,6 @@ class TransformersModel:
         with closing(written()) as pieces:
             yield from cleaning.answering(pieces, thinking=self.runner.thinks(prompt))
         return cut
-
-    def match(self, image: ImageLike | Seen, text: str) -> Match:
-        self._lacks("match")
-
-    def matches(
-        self, images: Sequence[ImageLike | Seen], texts: Sequence[Sequence[str]]
-    ) -> list[list[Match] | ImageError]:
-        self._lacks("match")
-
-    def embed_image(self, image: ImageLike | Seen) -> Embedding:
-        self._lacks("embed")
-
-    def embed_images(self, images: Sequence[ImageLike | Seen]) -> list[Embedding | ImageError]:
-        self._lacks("embed")
-
-    def embed_text(self, text: str) -> Embedding:
-        self._lacks("embed")
-
-    def embed_texts(self, texts: Sequence[str]) -> list[Embedding]:
-        self._lacks("embed")
 
     # What is asked.
 
@@ -309,10 +286,6 @@ class TransformersModel:
         if self.revision:
             versions["checkpoint"] = self.revision
         return Provenance(self.name, self.runner.precision, "transformers", asdict(options), versions, milliseconds)
-
-    def _lacks(self, verb: str) -> NoReturn:
-        self.need(verb)
-        raise AssertionError("unreachable: no model that writes can do that")
 
 
 def _said_by(role: str, text: str, *, picture: bool = False) -> Message:

@@ -132,7 +132,8 @@ class _Session:
         as_json = path.suffix.lower() == ".json"
         replace(path, encoded(self.talk.transcript(self.picture, as_json=as_json)))
         self._saved.add(path)
-        click.echo(f"{len(self.talk.turns)} turns in {path}")
+        turns = len(self.talk.turns)
+        click.echo(f"{turns:,} turn{'s' * (turns != 1)} in {path}")
 
 
 def _greet(talk: Chat) -> None:
