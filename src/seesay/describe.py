@@ -26,8 +26,8 @@ from seesay.texts import TextReader, begins_with_vowel, plural
 from seesay.tokenizer import Tokenizer
 
 CERTAIN = 0.35
-"""Probability from which a concept word must be named. With the built-in model CIDEr on 300 photographs of Flickr8k's
-validation part was 52.4 at 0.35, 51.6 at 0.6, 51.7 at 0.8 and 51.5 without any such rule."""
+"""Probability from which a concept word must be named. With the built-in model (fp32) on Flickr8k's 1,000 validation
+photographs CIDEr is 53.2 at 0.35, 52.1 at 0.25 and 51.3 at 0.15; of unseen objects 2 % more are named at 0.25."""
 FUNCTION_WORDS = (
     "a an the and or of on in at to with by from for next top front side behind beside near under over inside into "
     "onto that which is are its his her their it while as . , ; : ! ? \" ' - ( )"
