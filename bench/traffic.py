@@ -44,6 +44,7 @@ class Tally:
     again: Counter[str] = field(default_factory=Counter)
     """Why callers asked again: told to come back, broken connection."""
     odd: list[str] = field(default_factory=list)
+    """Answers that nobody asked for, to be read."""
 
     @property
     def faults(self) -> int:
@@ -95,7 +96,7 @@ class Traffic:
                 answer = b""
             if manner in ("half", "leaving"):
                 return "left", ""
-            if not answer:
+            if not whole(answer):
                 self._count("broken connection")
                 time.sleep(0.2)
                 continue
@@ -112,7 +113,9 @@ class Traffic:
                 return ("refused", "") if status == 422 else ("odd", answer.decode(errors="replace"))
             if status != 200:
                 return "odd", answer.decode(errors="replace")
-            return ("answered" if f'"caption":"{picture.caption}"'.encode() in answer else "wrong"), ""
+            if f'"caption":"{picture.caption}"'.encode() not in answer:
+                return "wrong", f"{picture.caption!r} expected of {answer.decode(errors='replace')}"
+            return "answered", ""
         return "lost", ""
 
     def _count(self, why: str) -> None:
@@ -120,7 +123,7 @@ class Traffic:
             self.tally.again[why] += 1
 
     def _exchange(self, picture: Picture, manner: str) -> bytes:
-        """Everything that the server sends until it closes the connection."""
+        """Everything that the server sends until the connection closes."""
         host, port = self.address
         body = b"no picture " * 20 if manner == "rubbish" else picture.data
         head = (
@@ -137,3 +140,10 @@ class Traffic:
             if manner in ("half", "leaving"):
                 return b""
             return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def whole(answer: bytes) -> bool:
+    """Whether all of an answer came: a server that is killed may have sent the head and not the body."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    return length is not None and len(body) >= int(length[1])

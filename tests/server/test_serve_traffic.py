@@ -7,11 +7,13 @@ import importlib.util
 import os
 import re
 import signal
+import socketserver
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +107,39 @@ def test_every_request_has_its_own_answer_once(
     assert ended == [-signal.SIGKILL, -signal.SIGTERM]  # the second when all was answered
     counted = http.get(f"http://127.0.0.1:{command.port}/metrics").text
     assert "seesay_requests_in_flight 0.0" in counted
+
+
+@contextmanager
+def sending(answers: list[bytes]) -> Iterator[tuple[str, int]]:
+    """A server that sends these bytes, one to each caller, and closes the connection."""
+
+    class Sending(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.rfile.read(3)
+            self.wfile.write(answers.pop(0))
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Sending) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield "127.0.0.1", server.server_address[1]
+        server.shutdown()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\nconnection: close\r\n\r\n"
+
+
+def test_an_answer_that_a_killed_server_did_not_finish_is_asked_for_again(traffic: Any) -> None:
+    """Head and body are two writes: a process may be killed between them."""
+    answers = [HEAD, HEAD + b'{"caption":', HEAD + b'{"caption":"cat"}']
+    with sending(answers) as address:
+        tally = traffic.Traffic(address, [traffic.Picture(b"png", "cat")], 1).run(1, {"good": 1})
+    assert (tally.became["answered"], tally.faults, tally.again["broken connection"]) == (1, 0, 2)
+    assert not answers
+
+
+def test_another_picture_s_answer_is_a_fault_and_is_shown(traffic: Any) -> None:
+    with sending([HEAD + b'{"caption":"dog"}']) as address:
+        tally = traffic.Traffic(address, [traffic.Picture(b"png", "cat")], 1).run(1, {"good": 1})
+    assert tally.faults == tally.became["wrong"] == 1
+    assert "'cat' expected" in tally.odd[0]
