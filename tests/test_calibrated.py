@@ -73,6 +73,12 @@ def seen_as(model: Blip, features: np.ndarray) -> seesay.Seen:
     return seesay.Seen(type(seen.encoded)(features, seen.encoded.concepts), seen.model)
 
 
+def test_a_text_of_marks_alone_is_read_as_it_is(calibrated: Blip) -> None:
+    """Captions of the web end in marks that nobody sees: a zero-width space is no word."""
+    [[beside]] = calibrated.matches([RED], [["!\u200b"]])
+    assert beside.probability == calibrated.matches([RED], [["!"]])[0][0].probability
+
+
 def test_a_calibration_is_kept_and_goes_with_its_weights(calibrated: Blip, tmp_path: Path) -> None:
     one = calibrated.checkpoint
     kept = one.calibration

@@ -16,7 +16,7 @@ import numpy as np
 from seesay.blip.config import TextConfig
 from seesay.engine.base import Ints
 from seesay.errors import UsageError
-from seesay.tokenizer import Tokenizer
+from seesay.tokenizer import Tokenizer, words
 
 LONGEST = 35
 """Tokens of a text, special ones included: what the paper's code trains and evaluates with. Longer texts lose their
@@ -55,7 +55,7 @@ class TextReader:
 
     def read_tidied(self, text: str) -> Text:
         """The same of the text as captions were cleaned that the decoder learnt from. Raises UsageError as `read`."""
-        return replace(self.read(tidy(text) or text), text=text)
+        return replace(self.read(tidied(text)), text=text)
 
     def alone(self, texts: Sequence[Text]) -> tuple[Ints, Ints]:
         """Ids and mask, (texts, tokens) both, for the encoder that sees no picture."""
@@ -103,6 +103,12 @@ def bundles(pictures: Sequence[int], kinds: Sequence[int], most: int = ROWS) -> 
 def tidy(text: str) -> str:
     """As BLIP's own code cleans captions and questions: lower case, marks that nobody reads aloud left out."""
     return " ".join(re.sub(r"([.!\"()*#:;~])", " ", text.lower()).split())
+
+
+def tidied(text: str) -> str:
+    """`tidy`, or the text as it is where nothing but marks would be left out of it."""
+    tidy_text = tidy(text)
+    return tidy_text if words(tidy_text) else text
 
 
 def plural(word: str) -> str:

@@ -121,6 +121,40 @@ def test_captions_of_a_file(evaluate: Evaluate, references: Path, results: Path)
     assert report["models"] == []
 
 
+def test_a_limit_scores_the_first_pictures_of_a_file_of_all(
+    evaluate: Evaluate, references: Path, results: Path
+) -> None:
+    report = evaluate("captions", "--references", references, "--results", results, "--limit", 2)
+    scores = evaluate_captions(dict(list(SAID.items())[:2]), dict(list(CAPTIONS.items())[:2]))
+    assert column(report, "metric", "score")["CIDEr"] == pytest.approx(100 * scores.cider)
+
+
+def test_references_in_any_order_are_the_same(evaluate: Evaluate, results: Path, photos: Path) -> None:
+    rows = [{"image": name, "caption": texts[i]} for i in range(2) for name, texts in CAPTIONS.items()]
+    report = evaluate("captions", "--references", lines(photos / "rows.jsonl", rows), "--results", results)
+    expected = evaluate_captions(SAID, CAPTIONS)
+    assert column(report, "metric", "score")["CIDEr"] == pytest.approx(100 * expected.cider)
+
+
+def test_two_pictures_of_one_name_have_no_references(evaluate: Evaluate, results: Path, photos: Path) -> None:
+    rows = [{"image": "0-red.png", "caption": "a cat", "split": split} for split in ("val", "test")]
+    lines(results, [{"file_name": "0-red.png", "caption": "a cat"}])
+    done = evaluate("captions", "--references", lines(photos / "r.jsonl", rows), "--results", results, fails=True)
+    assert "another picture too" in done.stderr
+
+
+def test_the_prompt_is_not_scored(evaluate: Evaluate, references: Path, photos: Path, checkpoint: Path) -> None:
+    model = package.load(checkpoint, precision="fp32", threads=1)
+    said = {name: model.caption(photos / name, prompt="a red", max_new_tokens=5) for name in NAMES}
+    assert all(one.text.startswith("a red") for one in said.values())
+    alone = {name: model.tokenizer.decode(one.tokens) for name, one in said.items()}  # type: ignore[attr-defined]
+    machine = ["--model", checkpoint, "--precision", "fp32", "--threads", 1, "--prompt", "a red", "--max-tokens", 5]
+    report = evaluate("captions", "--references", references, "--images", photos, *machine)
+    expected = evaluate_captions(alone, CAPTIONS)
+    assert column(report, "metric", "score")["BLEU-1"] == pytest.approx(100 * expected.bleu[0])
+    assert expected.bleu[0] != evaluate_captions({n: c.text for n, c in said.items()}, CAPTIONS).bleu[0]
+
+
 def test_captions_written_now_are_results_again(
     evaluate: Evaluate, references: Path, photos: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -209,6 +243,22 @@ def test_an_image_without_objects_has_none_where_others_have_some(
     references.write_text(json.dumps(document), encoding="utf-8")
     refused = evaluate("chair", "--references", references, "--results", results, fails=True)
     assert "objects of 1 images are not known" in refused.stderr
+
+
+def test_coco_s_instances_may_be_numbered_from_0_and_must_know_the_picture(
+    evaluate: Evaluate, results: Path, tmp_path: Path
+) -> None:
+    images = [{"id": number, "file_name": name} for number, name in enumerate(CAPTIONS)]
+    references, instances = tmp_path / "captions.json", tmp_path / "instances.json"
+    said = [{"id": one["id"], "image_id": one["id"], "caption": "a picture"} for one in images]
+    references.write_text(json.dumps({"images": images, "annotations": said}), encoding="utf-8")
+    dog = {"categories": [{"id": 18, "name": "dog"}], "annotations": [{"image_id": 0, "category_id": 18}]}
+    instances.write_text(json.dumps(dog | {"images": images[:1]}), encoding="utf-8")
+    lines(results, [{"file_name": "0-red.png", "caption": "a dog"}])
+    given = ["chair", "--references", references, "--objects", instances, "--results", results]
+    assert column(evaluate(*given), "metric", "score") == {"CHAIRs": 0, "CHAIRi": 0, "coverage": 100}
+    lines(results, [{"file_name": "1-green.png", "caption": "a dog"}])
+    assert "objects of 1 images are not known" in evaluate(*given, fails=True).stderr
 
 
 def test_a_list_of_names_is_a_split_and_part_of_the_report(evaluate: Evaluate, tmp_path: Path, results: Path) -> None:

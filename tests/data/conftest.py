@@ -23,7 +23,7 @@ def images(tmp_path: Path) -> Path:
 @pytest.fixture
 def examples(images: Path) -> list[Example]:
     """As a reader gives them that was told of `images`."""
-    yes = Question("Is it red?", {"yes": 0.75, "very, very": 0.25}, 7)
+    yes = Question("Is it red?", {"yes": 0.75, "very, very": 0.25}, 7, "yes/no")
     return [
         Example("a.jpg", images / "a.jpg", ("A red thing.", 'Ein "rotes" Ding,\tüber alles'), ("thing",), "train", 5),
         Example("b.jpg", images / "b.jpg", ("Green",), wordnet_id="n02084071", questions=(yes, Question("Why?"))),

@@ -90,7 +90,8 @@ QUESTIONS = {
 
 def answered(question_id: int, *answers: str) -> dict[str, Any]:
     given = [{"answer": answer, "answer_confidence": "yes", "answer_id": i + 1} for i, answer in enumerate(answers)]
-    return {"question_id": question_id, "answers": given, "multiple_choice_answer": answers[0]}
+    kind = "yes/no" if answers[0] in ("yes", "no") else "other"
+    return {"question_id": question_id, "answers": given, "answer_type": kind}
 
 
 ANNOTATIONS = {"annotations": [answered(9000, "yes", "no", "yes"), answered(5000, "no"), answered(9001, "art")]}
@@ -98,17 +99,17 @@ ANNOTATIONS = {"annotations": [answered(9000, "yes", "no", "yes"), answered(5000
 
 def test_vqa(tmp_path: Path, images: Path, skipped: list[DataError]) -> None:
     questions, annotations = write(tmp_path / "q.json", QUESTIONS), write(tmp_path / "a.json", ANNOTATIONS)
-    red = Question("Red?", {"yes": 2 / 3, "no": 1 / 3}, 9000)
+    red = Question("Red?", {"yes": 2 / 3, "no": 1 / 3}, 9000, "yes/no")
     name = "COCO_val2014_000000000009.jpg"
     examples = list(read_vqa(questions, annotations, report=skipped.append))
     assert examples == [
-        Example(name, None, split="val", image_id=9, questions=(red, Question("Why?", {"art": 1.0}, 9001))),
+        Example(name, None, split="val", image_id=9, questions=(red, Question("Why?", {"art": 1.0}, 9001, "other"))),
         Example(
             "COCO_val2014_000000000005.jpg",
             None,
             split="val",
             image_id=5,
-            questions=(Question("Blue?", {"no": 1.0}, 5000),),
+            questions=(Question("Blue?", {"no": 1.0}, 5000, "yes/no"),),
         ),
     ]
     assert not skipped

@@ -162,14 +162,26 @@ def test_csv_as_others_read_it(tmp_path: Path, examples: list[Example]) -> None:
 
 
 def test_coco_numbers_what_has_no_number(tmp_path: Path) -> None:
-    numbers = [None, 3, None, 3]
-    given = [Example(f"{i}.jpg", None, (f"caption {i}",), image_id=number) for i, number in enumerate(numbers)]
+    pictures = [("0.jpg", None), ("1.jpg", 3), ("2.jpg", None), ("1.jpg", 3), ("other/4.jpg", 3)]
+    given = [Example(name, None, (f"caption {i}",), image_id=number) for i, (name, number) in enumerate(pictures)]
     found = list(read_coco(write(tmp_path / "kept.json", given)))
     assert [(one.image_id, one.name, one.captions) for one in found] == [
         (4, "0.jpg", ("caption 0",)),
         (3, "1.jpg", ("caption 1", "caption 3")),
         (5, "2.jpg", ("caption 2",)),
+        (6, "other/4.jpg", ("caption 4",)),  # two sets joined may number theirs alike
     ]
+
+
+def test_parquet_has_texts_where_numbers_are_too_long(tmp_path: Path, images: Path) -> None:
+    import pyarrow.parquet as pq
+
+    with open_writer(tmp_path / "kept.parquet") as writer:
+        for number in (5, 2**63 + 5):
+            writer.write(Example(f"{number}.jpg", images / "a.jpg"), {"hash": number, "small": 5})
+    table = pq.read_table(tmp_path / "kept.parquet")
+    assert table["hash"].to_pylist() == ["5", str(2**63 + 5)]
+    assert table["small"].to_pylist() == [5, 5]
 
 
 def test_side_cars_lie_beside_pictures_that_are_there(images: Path, examples: list[Example]) -> None:

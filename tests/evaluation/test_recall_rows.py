@@ -66,7 +66,7 @@ def test_tables_with_pictures_in_cells(tmp_path: Path) -> None:
     path = written(tmp_path / "t.tsv", f'index\timage\tquestion\tC\n1\t{picture}\t"two\nlines"\t\n')
     [(place, row)] = read_rows(path)
     assert place.endswith("t.tsv:3")
-    assert row == {"index": "1", "image": picture, "question": "two\nlines"}
+    assert row == {"index": "1", "image": picture, "question": "two\nlines", "C": ""}
     with pytest.raises(DataError, match="more cells"):
         list(read_rows(written(tmp_path / "u.tsv", "index\n1\t2\n")))
 
@@ -98,3 +98,35 @@ def test_pictures_of_a_table(tmp_path: Path) -> None:
     broken = written(tmp_path / "u.tsv", f"index\timage\n1\t{first}*\n")
     with pytest.raises(DataError, match=r"u\.tsv:2: the picture is not base64"):
         list(read_pictures(broken, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("results.tsv", "index\tanswer\tprediction\n1\tA\t\n2\tB\tB\n"),
+        ("results.tsv", "index\tanswer\tprediction\n1\tA\n2\tB\tB\n"),
+        ("results.csv", "index,prediction\n1,\n2,B\n"),
+        ("results.jsonl", '{"index": 1, "answer": "A", "prediction": null}\n{"index": 2, "prediction": "B"}\n'),
+    ],
+    ids=["empty", "short", "alone", "null"],
+)
+def test_nothing_predicted_is_not_the_right_answer_beside_it(tmp_path: Path, name: str, text: str) -> None:
+    """VLMEvalKit's tables of results keep the right answer in their column `answer`."""
+    path = written(tmp_path / name, text)
+    assert read_answers(path, [1, 2], key="index", answer=("prediction", "answer", "text")) == ["", "B"]
+
+
+def test_an_empty_caption_is_a_caption(tmp_path: Path) -> None:
+    path = written(tmp_path / "results.csv", "image_id,file_name,caption\n,val/1.jpg,\n12,,a dog\n")
+    assert read_captions(path, EXAMPLES) == {"val/1.jpg": "", "val/2.jpg": "a dog"}
+
+
+def test_other_ends_of_lines_may_stand_inside_json(tmp_path: Path) -> None:
+    path = written(tmp_path / "results.jsonl", '{"image_id": 11, "caption": "a\u2028cat\x85"}\r\n')
+    assert read_captions(path, EXAMPLES) == {"val/1.jpg": "a\u2028cat\x85"}
+
+
+def test_a_name_without_suffix_that_two_images_have_is_none(tmp_path: Path) -> None:
+    path = written(tmp_path / "results.jsonl", '{"file_name": "a", "caption": "a cat"}')
+    with pytest.raises(DataError, match="no image a"):
+        read_captions(path, [Example("a.jpg", None), Example("a.png", None)])

@@ -91,6 +91,7 @@ def test_exact_match_normalises_always() -> None:
 def test_people_from_their_shares() -> None:
     assert people({"yes": 0.7, "no": 0.3}) == ("yes",) * 7 + ("no",) * 3
     assert people({"chair": 1.0}) == ("chair",) * 10
+    assert people({"chair": 0.2}) == ("chair",) * 10  # Visual Genome's
     assert people({"a": 1 / 3, "b": 2 / 3}) == ("a", "b", "b")
     with pytest.raises(UsageError, match=r"add up to 0\.800"):
         people({"yes": 0.8})

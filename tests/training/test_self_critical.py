@@ -93,3 +93,24 @@ def test_samples_follow_the_model(photos: Photos) -> None:
     assert all(END not in caption[:-1] for caption in drawn)
     assert all(caption[-1] == END or len(caption) == 6 for caption in drawn)
     assert len({len(caption) for caption in drawn}) > 2
+
+
+def test_samples_go_on_from_the_prompt(photos: Photos) -> None:
+    model, prompt = small_model().eval(), [8, 9, 10]
+    features = model.encode_map(photos.maps(photos.names[:1])).detach()
+    following = model.decode(torch.tensor([[CONFIG.text.bos_token_id, *prompt]]), None, features)[0, -1]
+    torch.manual_seed(0)
+    drawn = sample(model, features, 4000, 1, prompt)
+    shares = torch.bincount(torch.tensor([one for [one] in drawn]), minlength=len(following)) / len(drawn)
+    assert (shares - following.softmax(dim=-1)).abs().max() < 0.03
+
+
+def test_the_prompt_costs_nothing(photos: Photos) -> None:
+    model, prompt = small_model().eval(), [8, 9]
+    features = model.encode_map(photos.maps(photos.names[:1]))
+    captions, rewards = [[7, 8, END], [9, END]], torch.tensor([[1.0, 0.0]])
+    loss = self_critical_loss(model, features, captions, rewards, prompt).item()
+    rows = Rows.of([[8, 9, 7, 8], [8, 9, 9]], CONFIG.text)
+    scores = model.decode(rows.ids, None, features).log_softmax(dim=-1).gather(2, rows.targets.clamp(0).unsqueeze(2))
+    expected = -(scores[0, 2:].sum() - scores[1, 2:4].sum()) / 5
+    assert loss == pytest.approx(expected.item(), rel=1e-4)

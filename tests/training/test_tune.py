@@ -18,10 +18,13 @@ from tiny_tuning import PLAN, TUNING, lasting, write_dataset, write_start
 
 import seesay
 from seesay.blip.checkpoint import Checkpoint, read_checkpoint
+from seesay.describe import Blip
 from seesay.errors import DataError, ModelError, UsageError
+from seesay.evaluation import evaluate_captions
 from seesay.training.check import Checked
 from seesay.training.diagnostics import Alarm
 from seesay.training.loop import Status
+from seesay.training.samples import read_samples
 from seesay.training.tune import tune
 from seesay.training.tuning_recipe import Contrastive, Reinforcement, Tuning
 
@@ -97,6 +100,30 @@ def test_a_batch_in_parts_is_the_batch(start: Checkpoint, data: Path, tmp_path: 
         tune(recipe, start, data, tmp_path / str(parts))
     one, other = (read_checkpoint(tmp_path / parts / "model").weights for parts in ("1", "4"))
     assert all(np.allclose(one[name], other[name], atol=2e-5) for name in one)
+
+
+def test_fewer_images_than_a_batch_are_taken_in_equal_parts(start: Checkpoint, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data", 9)
+    recipe = replace(TUNING, batch=32, optimisation=replace(PLAN, accumulate=4))
+    tune(recipe, start, tmp_path / "data", tmp_path / "run")
+    assert len(losses(tmp_path / "run")) == PLAN.steps
+    few = replace(recipe, batch=32, optimisation=replace(PLAN, accumulate=16))
+    with pytest.raises(UsageError, match="cannot be taken in 16 parts"):
+        tune(few, start, tmp_path / "data", tmp_path / "few")
+
+
+def test_a_prompt_is_not_scored_and_is_rewarded_after(start: Checkpoint, data: Path, tmp_path: Path) -> None:
+    recipe = replace(TUNING, prompt="the small", self_critical=Reinforcement(optimisation=PLAN, samples=2, longest=6))
+    folder = tune(recipe, start, data, tmp_path / "run")
+    model = seesay.load(folder, precision="fp32", threads=1)
+    assert isinstance(model, Blip)
+    held = read_samples(recipe.data, data, tmp_path / "kept", "caption", model.tokenizer).validation
+    written = [model.caption(one.image, prompt="the small") for one in held]
+    assert all(one.text.startswith("the small") for one in written)
+    texts = {one.name: model.tokenizer.decode(said.tokens) for one, said in zip(held, written, strict=True)}
+    scores = evaluate_captions(texts, {one.name: one.captions for one in held})
+    found = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert found["cider"] == pytest.approx(100 * scores.cider, abs=0.01)
 
 
 def test_half_precision_and_recomputed_layers_learn_the_same(start: Checkpoint, data: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from seesay.data.blip import read_blip
 from seesay.data.coco import read_coco, read_karpathy, write_coco_results
 from seesay.data.daquar import read_daquar
 from seesay.data.example import Example, Question, Report
+from seesay.data.fields import gathered
 from seesay.data.flickr import read_flickr
 from seesay.data.folders import read_image_folder, read_labels, read_metadata, read_sidecars
 from seesay.data.reading import read_dataset
@@ -21,6 +22,7 @@ __all__ = [
     "Question",
     "Report",
     "Sample",
+    "gathered",
     "load_picture",
     "open_writer",
     "read_blip",

@@ -105,7 +105,8 @@ def _parquet(file: BinaryIO, rows: Rows) -> None:
     kinds: dict[str, set[type]] = {}
     for row in rows():
         for name, value in row.items():
-            kinds.setdefault(name, set()).add(type(value))
+            fits = not isinstance(value, int) or -(2**63) <= value < 2**63
+            kinds.setdefault(name, set()).add(type(value) if fits else str)
     schema = pa.schema([(name, known.get(name) or _arrow_type(found)) for name, found in kinds.items()])
     with ParquetWriter(file, schema) as table:
         left = rows()
@@ -161,16 +162,16 @@ def _coco(file: BinaryIO, rows: Rows) -> None:
 
 
 def _numbered(rows: Rows, once: bool = False) -> Iterator[tuple[int, Fields]]:
-    """Rows with their COCO number; `once`, only the first row of each number."""
+    """Rows with their COCO number, a new one where it is another picture's; `once`, only the first row of each."""
     free = 1 + max((row["image_id"] for row in rows() if "image_id" in row), default=0)
-    seen = set()
+    owners: dict[int, str] = {}
     for row in rows():
-        number = row.get("image_id")
-        if number is None:
+        number, name = row.get("image_id"), row["file_name"]
+        if number is None or owners.get(number, name) != name:
             number, free = free, free + 1
-        if not (once and number in seen):
+        if not (once and number in owners):
             yield number, row
-        seen.add(number)
+        owners[number] = name
 
 
 DOCUMENTS = {

@@ -27,6 +27,8 @@ class Question:
     """Answer -> weight: the share of the people asked who gave it. Empty where a test set holds the answers back."""
     question_id: int | None = None
     """VQAv2's number for the question."""
+    answer_type: str = ""
+    """VQAv2's kind of its answers: "yes/no", "number" or "other"."""
 
 
 @dataclass(frozen=True, slots=True)

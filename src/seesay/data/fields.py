@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,19 @@ def merged(first: Example, second: Example) -> Example:
     return replace(first, captions=first.captions + second.captions, questions=first.questions + second.questions)
 
 
+def gathered(examples: Iterable[Example]) -> list[Example]:
+    """Examples of one picture as one, wherever they stand: tables often have a row for each caption.
+
+    One picture is one name in one split, with one file, address or bytes: shards call different pictures alike.
+    """
+    found: dict[tuple[object, ...], Example] = {}
+    for example in examples:
+        picture = blake2b(example.image).digest() if isinstance(example.image, bytes) else example.image
+        key = (example.name, example.split, picture)
+        found[key] = merged(found[key], example) if key in found else example
+    return list(found.values())
+
+
 def weights(answers: Iterable[str]) -> dict[str, float]:
     """Answer -> the share of people who gave it, in the order given: BLIP's weights of VQAv2's ten answers."""
     counts = Counter(answers)
@@ -155,7 +169,7 @@ def _questions(fields: Taken, place: str) -> tuple[Question, ...]:
     if rows is None:
         if not isinstance(fields.left.get("question"), str):
             return ()
-        rows = [{name: fields.take(name) for name in ("question", "answers", "answer", "question_id")}]
+        rows = [{name: fields.take(name) for name in ("question", "answers", "answer", "question_id", "answer_type")}]
         rows[0]["vg"] = fields.left.get("dataset") == "vg"
     if not isinstance(rows, list):
         raise DataError(f"{place}: questions are a list, not {str(rows)[:60]}", "compare with the format's description")
@@ -170,7 +184,7 @@ def _question(row: Any, place: str) -> Question:
     found = _answers(_decoded(answers), place)
     if row.get("vg"):
         found = dict.fromkeys(found, 0.2)  # one unchecked answer, which BLIP counts as two people of ten
-    return Question(text.strip(), found, _number(row.get("question_id")))
+    return Question(text.strip(), found, _number(row.get("question_id")), str(row.get("answer_type") or ""))
 
 
 def _answers(value: Any, place: str) -> dict[str, float]:
@@ -192,4 +206,5 @@ def _answers(value: Any, place: str) -> dict[str, float]:
 
 def _question_fields(question: Question) -> Fields:
     fields: Fields = {"question": question.text, "answers": dict(question.answers)}
-    return fields if question.question_id is None else fields | {"question_id": question.question_id}
+    fields |= {"question_id": question.question_id} if question.question_id is not None else {}
+    return fields | ({"answer_type": question.answer_type} if question.answer_type else {})

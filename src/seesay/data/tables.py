@@ -71,7 +71,7 @@ def joined(examples: Iterable[Example]) -> Iterator[Example]:
     """The examples, those that follow each other about one picture made one."""
     last = None
     for example in examples:
-        if last and last.name == example.name and last.image == example.image:
+        if last and (last.name, last.split, last.image) == (example.name, example.split, example.image):
             last = merged(last, example)
             continue
         if last:

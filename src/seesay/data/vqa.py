@@ -40,7 +40,8 @@ def vqa_examples(
             number = value_of(row, "question_id", int, place)
             if answers is not None and number not in answers:
                 raise DataError(f"{place}: no answers to question {number} in {annotations}", "use files of one split")
-            question = Question(value_of(row, "question", str, place).strip(), (answers or {}).get(number, {}), number)
+            given, kind = (answers or {}).get(number, ({}, ""))
+            question = Question(value_of(row, "question", str, place).strip(), given, number, kind)
             asked.setdefault(value_of(row, "image_id", int, place), (place, []))[1].append(question)
         except DataError as error:
             report(error)
@@ -67,14 +68,14 @@ def annotations_beside(questions: Path) -> Path | None:
     return found if found != questions and found.is_file() else None
 
 
-def _answers(path: Path, report: Report) -> dict[int, dict[str, float]]:
-    """Question -> answers with their weights."""
+def _answers(path: Path, report: Report) -> dict[int, tuple[dict[str, float], str]]:
+    """Question -> answers with their weights, and what kind they are."""
     found = {}
     for place, row in rows_of(path, read_json(path), "annotations"):
         try:
             given = value_of(row, "answers", list, place)
             texts = [value_of(one, "answer", str, f"{place}.answers[{i}]") for i, one in enumerate(given)]
-            found[value_of(row, "question_id", int, place)] = weights(texts)
+            found[value_of(row, "question_id", int, place)] = weights(texts), str(row.get("answer_type") or "")
         except DataError as error:
             report(error)
     return found

@@ -107,10 +107,9 @@ VEHICLES = ("jet", "train")
 UNCOUNTED = {
     **{f"{age} {animal}": animal for age in ("baby", "adult") for animal in ANIMALS},
     **{f"passenger {vehicle}": vehicle for vehicle in VEHICLES},
-    "toilet seat": "toilet",
     "home plate": "home plate",  # of baseball: it is read as one word, and is no object
 }
-"""Two words that are read as another: their first alone would be taken for a person, or their second for a chair."""
+"""Two words that are read as another: their first alone would be taken for a person."""
 
 IRREGULAR = dict(
     pair.split()
@@ -164,6 +163,8 @@ class Objects:
             if name in self.names:
                 found.append((name, self.names[name]))
             at += length
+        if "toilet" in words:  # its seat is no chair
+            found = [(name, kind) for name, kind in found if name != "seat"]
         return found
 
     def _name_at(self, words: Sequence[str], at: int) -> tuple[int, str]:

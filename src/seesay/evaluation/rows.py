@@ -45,12 +45,12 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
 def _table_rows(path: Path) -> Iterator[tuple[str, Row]]:
     csv.field_size_limit(2**31 - 1)  # pictures in base64 are longer than the module's default allows
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", restval="")
         for row in reader:
             place = f"{path}:{reader.line_num}"
             if None in row:
                 raise DataError(f"{place}: more cells than the heading has", "check the file's format")
-            yield place, {key: value for key, value in row.items() if value not in (None, "")}
+            yield place, row
 
 
 def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
@@ -61,7 +61,7 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
     if isinstance(document, list):
         yield from ((f"{path}: [{i}]", row) for i, row in enumerate(document))
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # other ends of lines, as U+2028, may stand inside JSON
         if line.strip():
             try:
                 yield f"{path}:{number}", json.loads(line)
@@ -93,11 +93,24 @@ def _whole(text: str) -> Any:
 
 
 def field_of(row: Row, keys: Sequence[str], place: str) -> Any:
-    """The first of `keys` that the row has."""
+    """The first of `keys` that the row has a value for."""
     for key in keys:
-        if row.get(key) is not None:
+        if row.get(key) not in (None, ""):
             return row[key]
-    raise DataError(f"{place}: needs {' or '.join(repr(key) for key in keys)}", "check the file's format")
+    raise _lacking(keys, place)
+
+
+def text_of(row: Row, keys: Sequence[str], place: str) -> str:
+    """What was said, under the first of `keys` that the row has, though it be nothing: a table of results may have an
+    empty `prediction` beside the right `answer`."""
+    for key in keys:
+        if key in row:
+            return "" if row[key] is None else str(row[key])
+    raise _lacking(keys, place)
+
+
+def _lacking(keys: Sequence[str], place: str) -> DataError:
+    return DataError(f"{place}: needs {' or '.join(repr(key) for key in keys)}", "check the file's format")
 
 
 def read_pictures(table: Path, folder: Path) -> Iterator[bytes | Path]:
@@ -134,21 +147,21 @@ def read_captions(path: Path, examples: Iterable[Example]) -> dict[str, str]:
             )
         if name in captions:
             raise DataError(f"{place}: a second caption of {called}", "give one caption an image")
-        captions[name] = str(field_of(row, CAPTION_KEYS, place))
+        captions[name] = text_of(row, CAPTION_KEYS, place)
     return captions
 
 
 def _names(examples: Iterable[Example]) -> dict[object, str]:
-    """What an image may be called -> its name. A file name that two folders have is none."""
+    """What an image may be called -> its name. A file's name, with or without suffix, that two images have is none."""
     names: dict[object, str] = {}
     bare: dict[str, str | None] = {}
     for example in examples:
         for called in (example.name, example.image_id, str(example.image_id)):
             if called not in (None, "None"):
                 names[called] = example.name
-        short = Path(example.name).name
-        bare[short] = None if short in bare else example.name
-        bare.setdefault(Path(short).stem, example.name)
+        path = Path(example.name)
+        for short in {path.name, path.stem}:
+            bare[short] = None if short in bare else example.name
     return {short: name for short, name in bare.items() if name} | names
 
 
@@ -163,7 +176,7 @@ def read_answers(path: Path, wanted: Iterable[object], *, key: str, answer: Sequ
         number = str(field_of(row, (key,), place))
         if number in found:
             raise DataError(f"{place}: a second answer to question {number}", "give one answer a question")
-        found[number] = str(field_of(row, answer, place))
+        found[number] = text_of(row, answer, place)
     numbers = [str(number) for number in wanted]
     if missing := [number for number in numbers if number not in found]:
         raise DataError(

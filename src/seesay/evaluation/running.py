@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesay.asking import AskOptions
-from seesay.describe import CaptionOptions, Describer, Seen
+from seesay.describe import Blip, CaptionOptions, Describer, Seen
 from seesay.errors import ImageError, UsageError
 from seesay.evaluation.retrieval import Recalls, nearest, recalls, reranked
 from seesay.images import ImageLike
@@ -53,6 +53,11 @@ def caption_images(
         captions += _good(model.captions(batch, options))
         progress(len(captions), len(images))
     return captions
+
+
+def without_prompt(model: Describer, caption: Caption) -> str:
+    """What the model said after its prompt, which is what BLIP's own evaluation scores."""
+    return model.tokenizer.decode(caption.tokens) if isinstance(model, Blip) else caption.text
 
 
 def match_captions(
@@ -118,6 +123,8 @@ def ask_in_order(
 
 def image_vectors(model: Embedder, images: Sequence[ImageLike], progress: Progress = no_progress) -> Floats:
     """(images, projection), of unit length."""
+    if not images:
+        raise UsageError("there is no picture to score", "Check the split, and that pictures have captions or labels.")
     vectors: list[Floats] = []
     for batch in _batches(images, BATCH):
         vectors += [one.vector for one in _good(model.embed_images(batch))]

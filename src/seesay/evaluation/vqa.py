@@ -14,6 +14,8 @@ from seesay.errors import UsageError
 
 PEOPLE = 10
 """People who answered each of VQAv2's questions."""
+VISUAL_GENOME = 0.2
+"""Weight of the one unchecked answer to each of Visual Genome's questions, in BLIP's files."""
 
 NUMBERS = {"none": "0"} | {
     word: str(n) for n, word in enumerate("zero one two three four five six seven eight nine ten".split())
@@ -96,9 +98,11 @@ def exact_match(answer: str, given: Sequence[str]) -> float:
 def people(shares: Mapping[str, float]) -> tuple[str, ...]:
     """The answers one by one, of an answer's share of those who were asked: ten people, where tenths allow it.
 
-    A single answer counts as everybody's. Raises UsageError for shares of more than a hundred people, or that do not
-    add up to 1.
+    A single answer counts as everybody's, as does one of Visual Genome's, which BLIP's files give the weight 0.2.
+    Raises UsageError for shares of more than a hundred people, or that do not add up to 1.
     """
+    if [*shares.values()] == [VISUAL_GENOME]:
+        return tuple(shares) * PEOPLE
     if abs(sum(shares.values()) - 1) > 1e-6:
         raise UsageError(f"shares of answers add up to {sum(shares.values()):.3f}, not to 1", "give each its share")
     for count in (PEOPLE, *range(2, 101)):

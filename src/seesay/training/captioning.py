@@ -58,7 +58,7 @@ class Captioning:
                 written = describer.captions(setup.seen(some), prompt=setup.recipe.prompt)
                 for place, one in zip(some, written, strict=True):
                     assert isinstance(one, Caption)  # what is seen already cannot be a broken picture
-                    captions[str(place)] = one.text
+                    captions[str(place)] = setup.tokenizer.decode(one.tokens)  # without the prompt
         references = {str(place): list(setup.samples[place].captions) for place in places}
         found = evaluate_captions(captions, references)
         scores = {"cider": round(100 * found.cider, 2), "bleu4": round(100 * found.bleu[3], 2)}
@@ -100,8 +100,10 @@ class SelfCritical(Captioning):
 
     def step(self, draw: Draw) -> Step:
         features = self.setup.features(draw.images)
-        captions = sample(self.setup.model, features.detach().float(), self.plan.samples, self.plan.longest)
+        model, prompt = self.setup.model, self.prompt
+        longest = min(self.plan.longest, model.config.text.max_position_embeddings - len(prompt) - 1)
+        captions = sample(model, features.detach().float(), self.plan.samples, longest, prompt)
         rewards = self.reward([str(place) for place in draw.places[draw.mine]], captions)
         share = len(features) / len(draw.places)
-        loss = self_critical_loss(self.setup.model, features, captions, rewards) * share
+        loss = self_critical_loss(model, features, captions, rewards, prompt) * share
         return Step(loss, {"reward": rewards.mean().item()})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
-from seesay.data import Example, read_dataset
+from seesay.data import Example, gathered, read_dataset
 from seesay.errors import DataError, ImageError
 from seesay.images import read_bytes
 from seesay.texts import tidy
@@ -66,19 +66,20 @@ def read_samples(source: Dataset, data: Path, kept: Path, kind: Kind, tokenizer:
     where = str(data / source.dataset) if source.dataset else str(data)
     images = data / source.images if source.images else None
     try:
-        examples = list(_examples(source, where, data, images))
+        examples = gathered(_in_files(_examples(source, where, data, images), kept))
     except DataError as error:
         if source.dataset and not Path(where).exists():
             remedy = f"The data folder is to have {source.dataset}: name the folder above it (--data)."
             raise DataError(str(error), remedy) from error
         raise
     samples, splits = [], []
-    for number, example in enumerate(_merged(examples)):
-        found = _sample(example, kind, tokenizer, source.longest)
-        picture = _file(example, kept / f"{number:09}") if found else None
-        if found and picture:
-            samples.append(replace(found, image=picture))
+    reader = _Reader(tokenizer, source.longest)
+    for example in examples:
+        if found := reader.sample(example, kind):
+            samples.append(found)
             splits.append(example.split)
+    if lacking := reader.lacking:
+        log.warning("%d texts have words that the vocabulary cannot spell, as %r: left out", len(lacking), lacking[0])
     train, validation = _divided(samples, splits)
     if not train or not validation:
         wanted = {"caption": "captions", "vqa": "questions with answers"}.get(kind, "captions")
@@ -89,56 +90,71 @@ def read_samples(source: Dataset, data: Path, kept: Path, kind: Kind, tokenizer:
     return Samples(train, validation, _fingerprint([*train, *validation]))
 
 
-def _merged(examples: Iterable[Example]) -> list[Example]:
-    """Examples of one picture as one: tables often have a row for each caption."""
-    found: dict[tuple[str, str], Example] = {}
+class _Reader:
+    """Texts as tokens. Words that the vocabulary cannot spell, such as an emoji, are left out of captions and
+    questions, and an answer that has one is no answer; `lacking` has these texts."""
+
+    def __init__(self, tokenizer: Tokenizer, longest: int) -> None:
+        self.tokenizer, self.longest = tokenizer, longest
+        self.lacking: list[str] = []
+
+    def sample(self, example: Example, kind: Kind) -> Sample | None:
+        """The example as the task reads it; None where it has nothing for the task."""
+        read = [(caption, spelt) for caption in example.captions if (spelt := self._known(caption))]
+        questions = []
+        for question in example.questions:
+            said = question.answers.items()
+            answers = tuple((ids, weight) for answer, weight in said if (ids := self._whole(answer)))
+            if (asked := self._known(question.text)) and answers:
+                questions.append(Asked(asked, answers, question.text, question.answers))
+        if not (questions if kind == "vqa" else read):
+            return None
+        assert isinstance(example.image, Path)
+        captions, tokens = tuple(caption for caption, _ in read), tuple(spelt for _, spelt in read)
+        return Sample(example.name, example.image, captions, tokens, tuple(questions))
+
+    def _known(self, text: str) -> tuple[int, ...]:
+        ids = self.tokenizer.encode(tidy(text))
+        known = [token for token in ids if token != self.tokenizer.unknown]
+        if len(known) < len(ids):
+            self.lacking.append(text)
+        return tuple(known[: self.longest])
+
+    def _whole(self, text: str) -> tuple[int, ...]:
+        ids = self.tokenizer.encode(tidy(text))
+        if self.tokenizer.unknown not in ids:
+            return tuple(ids[: self.longest])
+        self.lacking.append(text)
+        return ()
+
+
+def _in_files(examples: Iterable[Example], kept: Path) -> Iterator[Example]:
+    """Those that have texts and a picture, one by one, each with its picture as a file."""
     for example in examples:
-        key = (example.name, example.split or "")
-        if key in found:
-            before = found[key]
-            captions, questions = before.captions + example.captions, before.questions + example.questions
-            found[key] = replace(before, captions=captions, questions=questions)
-        else:
-            found[key] = example
-    return list(found.values())
-
-
-def _sample(example: Example, kind: Kind, tokenizer: Tokenizer, longest: int) -> Sample | None:
-    """The example as the task reads it, its picture not yet; None where it has nothing for the task."""
-
-    def encode(text: str) -> tuple[int, ...]:
-        ids = tokenizer.encode(tidy(text))
-        return () if tokenizer.unknown in ids else tuple(ids[:longest])
-
-    captions = [caption for caption in example.captions if encode(caption)]
-    questions = []
-    for question in example.questions:
-        answers = tuple((ids, weight) for answer, weight in question.answers.items() if (ids := encode(answer)))
-        if (asked := encode(question.text)) and answers:
-            questions.append(Asked(asked, answers, question.text, question.answers))
-    if not (questions if kind == "vqa" else captions):
-        return None
-    tokens = tuple(encode(caption) for caption in captions)
-    return Sample(example.name, Path(), tuple(captions), tokens, tuple(questions))
+        if (example.captions or example.questions) and (picture := _file(example, kept)):
+            yield replace(example, image=picture)
 
 
 def _file(example: Example, kept: Path) -> Path | None:
-    """The picture's file, written first where the picture is bytes or an address; None where there is none."""
+    """The picture's file; None where there is none. What is bytes or an address is written to the folder `kept` first,
+    under a name that tells it from others there."""
     if isinstance(example.image, Path):
         return example.image
     if example.image is None:
         return None
-    if not kept.exists():
+    source = example.image if isinstance(example.image, bytes) else example.image.encode()
+    path = kept / blake2b(source, digest_size=16).hexdigest()
+    if not path.exists():
         try:
             data = example.image if isinstance(example.image, bytes) else read_bytes(example.image)
         except ImageError as error:
             log.warning("left out: %s: %s", example.name, error)
             return None
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_name(f".{kept.name}.{os.getpid()}")
+        kept.mkdir(parents=True, exist_ok=True)
+        partial = kept / f".{path.name}.{os.getpid()}"
         partial.write_bytes(data)
-        partial.replace(kept)
-    return kept
+        partial.replace(path)
+    return path
 
 
 def _examples(source: Dataset, where: str, data: Path, images: Path | None) -> Iterator[Example]:

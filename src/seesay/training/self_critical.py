@@ -48,27 +48,29 @@ class CiderReward:
 
 
 @torch.no_grad()
-def sample(model: Blip, features: Tensor, each: int, most: int) -> list[list[int]]:
+def sample(model: Blip, features: Tensor, each: int, most: int, prompt: Sequence[int] = ()) -> list[list[int]]:
     """`each` captions for each row of features (B, N, D), drawn from the model itself, at most `most` tokens long.
 
-    A caption that ended has the end token as its last.
+    A caption that ended has the end token as its last. It goes on from the prompt, which is no part of it.
     """
     bert, config = model.text_decoder.bert, model.config.text
     rows = len(features) * each
-    context, cache = bert.context(features), Cache(config, rows, most, features)
-    ids = torch.full((rows, 1), config.bos_token_id, device=features.device)
+    context, cache = bert.context(features), Cache(config, rows, len(prompt) + most, features)
+    ids = torch.tensor([config.bos_token_id, *prompt], device=features.device).expand(rows, -1)
     drawn = torch.empty(rows, 0, dtype=torch.long, device=features.device)
-    while cache.length < most and not (drawn == config.eos_token_id).any(dim=1).all():
+    while drawn.shape[1] < most and not (drawn == config.eos_token_id).any(dim=1).all():
         logits = model.text_decoder.logits(bert(ids, causal=True, context=context, cache=cache)[:, -1])
         ids = torch.multinomial(logits.float().softmax(dim=-1), 1)
         drawn = torch.cat([drawn, ids], dim=1)
     return [_up_to_end(row, config.eos_token_id) for row in drawn.tolist()]
 
 
-def self_critical_loss(model: Blip, features: Tensor, captions: Sequence[Sequence[int]], rewards: Tensor) -> Tensor:
+def self_critical_loss(
+    model: Blip, features: Tensor, captions: Sequence[Sequence[int]], rewards: Tensor, prompt: Sequence[int] = ()
+) -> Tensor:
     """REINFORCE's loss per token: log-probability of each sample, weighted by how far it beats its image's others.
 
-    features: (B, N, D); captions: B * k of them as `sample` gives them; rewards: (B, k), k > 1.
+    features: (B, N, D); captions: B * k of them as `sample` gives them after this prompt; rewards: (B, k), k > 1.
     """
     each = rewards.shape[1]
     others = (rewards.sum(dim=1, keepdim=True) - rewards) / (each - 1)
@@ -76,10 +78,10 @@ def self_critical_loss(model: Blip, features: Tensor, captions: Sequence[Sequenc
     end = model.config.text.eos_token_id
     device = features.device
     ended = torch.tensor([caption[-1] == end for caption in captions], device=device)
-    rows = Rows.of([caption[:-1] if caption[-1] == end else caption for caption in captions], model.config.text, each)
-    rows = rows.to(device)
-    # A caption that was cut off ends where it was cut: its model never chose the end token there.
-    wanted = (rows.targets >= 0) & ((rows.targets != end) | ended[rows.captions])
+    said = [caption[:-1] if caption[-1] == end else caption for caption in captions]
+    rows = Rows.of([[*prompt, *caption] for caption in said], model.config.text, each).to(device)
+    # A caption that was cut off ends where it was cut: its model never chose the end token there, nor the prompt.
+    wanted = (rows.targets >= 0) & (rows.positions >= len(prompt)) & ((rows.targets != end) | ended[rows.captions])
     states = model.decode_states(rows.ids, rows.seen, features, positions=rows.positions)
     scores = F.log_softmax(model.text_decoder.logits(states[wanted]).float(), dim=-1)
     chosen = scores.gather(1, rows.targets[wanted].unsqueeze(1)).squeeze(1)

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from math import lcm
 from pathlib import Path
 
 import torch
@@ -145,9 +146,9 @@ class _Run:
         count = len(self.samples.train)
         usable = [i for i in range(count) if i not in lost]
         held_out = [i for i in range(count, len(everything)) if i not in lost]
-        batch = min(recipe.batch, len(usable))
+        batch = _batch(recipe, len(usable), self.processes.count)
         if batch < recipe.batch:
-            log.warning("a batch has %d images: there are no more", batch)
+            log.warning("a batch has %d images: there are %d in all", batch, len(usable))
         recipe = replace(recipe, batch=batch)
         return replace(
             self.setup, recipe=recipe, samples=everything, pictures=pictures, usable=usable, held_out=held_out
@@ -230,6 +231,18 @@ class _Run:
         alarms += [alarm for stage in ("tuning", "self_critical") for alarm in alarms_in(self.output / stage)]
         write_card(folder, self.recipe, self.samples, scores, alarms, self.fresh, count)
         write_atomically(self.output / "scores.json", json.dumps(scores, indent=2))
+
+
+def _batch(recipe: Tuning, usable: int, processes: int) -> int:
+    """Images of a step: those of the recipe, or as many as there are and all can take equal parts of."""
+    plans = [recipe.optimisation, *([recipe.self_critical.optimisation] if recipe.self_critical else [])]
+    parts = processes * lcm(*(plan.accumulate for plan in plans))
+    if usable < parts:
+        raise UsageError(
+            f"{usable} images cannot be taken in {parts} parts",
+            "Accumulate fewer (--accumulate), or use fewer processes.",
+        )
+    return recipe.batch if recipe.batch <= usable else usable // parts * parts
 
 
 def _task(setup: Setup) -> Task:

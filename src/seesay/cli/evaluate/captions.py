@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,8 +31,10 @@ from seesay.cli.evaluate.shared import (
     split_option,
 )
 from seesay.cli.options import machine_options
+from seesay.errors import DataError
 
 if TYPE_CHECKING:
+    from seesay.data import Example
     from seesay.evaluation.report import Row
     from seesay.evaluation.significance import Interval
 
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 @click.option("--results", type=FILE, help="Captions to score: COCO's results, or JSON lines of file name and caption.")
 @click.option("--images", type=FOLDER, help="Folder of the pictures, for a model to caption.")
 @machine_options
-@click.option("--prompt", default="", help="Words that each caption starts with.")
+@click.option("--prompt", default="", help="Words that captions go on from, not scored.")
 @click.option("--beams", type=click.IntRange(min=1), default=3, show_default=True, help="1 is greedy.")
 @click.option("--max-tokens", type=click.IntRange(min=1), default=20, show_default=True, help="Length of a caption.")
 @click.option("--limit", type=click.IntRange(min=1), help="The first so many pictures only.")
@@ -66,23 +68,24 @@ def captions(**given: Any) -> None:
     from seesay.describe import CaptionOptions
     from seesay.evaluation import confidence_intervals, evaluate_captions
     from seesay.evaluation.rows import read_captions
-    from seesay.evaluation.running import caption_images
+    from seesay.evaluation.running import caption_images, without_prompt
 
-    truth = [one for one in read(given["references"], given["images"], given["split"]) if one.captions]
-    truth = truth[: given["limit"]]
+    known = [one for one in read(given["references"], given["images"], given["split"]) if one.captions]
+    truth = known[: given["limit"]]
+    references = _references(truth)
     models: list[Mapping[str, object]] = []
     data = digests(given["references"], given["split"], given["results"])
     if given["results"]:
-        written = read_captions(given["results"], truth)
+        found = read_captions(given["results"], known)  # of which some may be past the limit
+        written = {name: caption for name, caption in found.items() if name in references}
     else:
         model = load(given)
         options = CaptionOptions(prompt=given["prompt"], beams=given["beams"], max_new_tokens=given["max_tokens"])
         with progress("pictures", len(truth)) as watch:
             records = caption_images(model, pictures_of(truth), options, watch)
-        written = {one.name: record.text for one, record in zip(truth, records, strict=True)}
+        written = {one.name: without_prompt(model, record) for one, record in zip(truth, records, strict=True)}
         models.append(about(model, asdict(options)))
         data |= digest_of(truth, given["images"])
-    references = {one.name: one.captions for one in truth}
     scores = evaluate_captions(written, references)
     intervals = confidence_intervals(scores, given["draws"], given["seed"])
     values = (*scores.bleu, scores.rouge_l, scores.cider)
@@ -101,6 +104,18 @@ def captions(**given: Any) -> None:
             each[name][metric] = value
     details = [{"file_name": name, "caption": written[name], **found} for name, found in each.items()]
     finish("captions", rows, given, models=models, data=data, details=details)
+
+
+def _references(truth: Sequence[Example]) -> dict[str, tuple[str, ...]]:
+    """Captions of people by the picture's name. Raises DataError where two pictures have one."""
+    references: dict[str, tuple[str, ...]] = {}
+    for one in truth:
+        if one.name in references:
+            raise DataError(
+                f"{one.place}: {one.name} is another picture too", "name pictures with their folders, or give --split"
+            )
+        references[one.name] = one.captions
+    return references
 
 
 def _scored(metric: str, value: float, interval: Interval) -> Row:
@@ -139,7 +154,7 @@ def compare(**given: Any) -> None:
     from seesay.evaluation.rows import read_captions
 
     truth = [one for one in read(given["references"], None, given["split"]) if one.captions]
-    references = {one.name: one.captions for one in truth}
+    references = _references(truth)
     first, second = (evaluate_captions(read_captions(given[name], truth), references) for name in ("first", "second"))
     found = compare_scores(first, second, given["draws"], given["seed"])
     values = zip(found, (*first.bleu, first.rouge_l, first.cider), strict=True)
@@ -253,13 +268,13 @@ def chair(**given: Any) -> None:
     truth = read(given["references"], None, given["split"])
     written = read_captions(given["results"], truth)
     numbered = library.read_coco_objects(given["objects"]) if given["objects"] else None
-    annotated = {
-        one.name: one.labels if numbered is None else numbered.get(one.image_id or -1, set())
-        for one in truth
-        if numbered is not None or any(other.labels for other in truth)  # then who has none shows none
-    }
+    annotated: dict[str, Iterable[str]] = {}
+    if numbered is not None:
+        annotated = {one.name: numbered[one.image_id] for one in truth if one.image_id in numbered}
+    elif any(one.labels for one in truth):  # then who has none shows none
+        annotated = {one.name: one.labels for one in truth}
     known = library.read_synonyms(given["synonyms"]) if given["synonyms"] else library.COCO_OBJECTS
-    scores = library.chair(written, annotated, {one.name: one.captions for one in truth}, known)
+    scores = library.chair(written, annotated, _references(truth), known)
     rows = [
         {"metric": "CHAIRs", "score": 100 * scores.sentences},
         {"metric": "CHAIRi", "score": 100 * scores.instances},

@@ -102,14 +102,15 @@ def vqa(**given: Any) -> None:
 
 
 def _records(questions: Sequence[Question], answers: Sequence[str]) -> list[Answered]:
-    """The answers beside people's, each of its kind; lists are told apart where nobody could disagree."""
+    """The answers beside people's, each of its kind: VQAv2's own, or else what they look like; lists are told apart
+    where nobody could disagree."""
     from seesay.evaluation.vqa import LIST, Answered, kind_of, people
 
     alone = all(len(question.answers) == 1 for question in questions)
     truths = [people(question.answers) for question in questions]
     return [
-        Answered(answer, truth, LIST if alone and "," in truth[0] else kind_of(truth))
-        for answer, truth in zip(answers, truths, strict=True)
+        Answered(answer, truth, LIST if alone and "," in truth[0] else question.answer_type or kind_of(truth))
+        for question, answer, truth in zip(questions, answers, truths, strict=True)
     ]
 
 
@@ -154,7 +155,7 @@ def _answer(
 
     answers: tuple[str, ...] = ()
     if given["answer_list"]:
-        answers = tuple(line for line in given["answer_list"].read_text(encoding="utf-8").splitlines() if line.strip())
+        answers = tuple(line for line in given["answer_list"].read_text(encoding="utf-8").split("\n") if line.strip())
     model, options = load(given), AskOptions(answers=answers)
     questions = [[question.text for question in one.questions] for one in asked]
     with progress("pictures", len(asked)) as watch:

@@ -84,9 +84,9 @@ clip_option = click.option(
 
 def read(source: str, images: Path | None, split: str | None) -> list[Example]:
     """The examples of a data set. A row that cannot be used ends the run: without it, scores would be of another."""
-    from seesay.data import read_dataset
+    from seesay.data import gathered, read_dataset
 
-    return list(read_dataset(source, images=images, split=split, report=_refuse))
+    return gathered(read_dataset(source, images=images, split=split, report=_refuse))
 
 
 def _refuse(error: DataError) -> NoReturn:

@@ -49,10 +49,10 @@ def retrieval(**given: Any) -> None:
     case, without full stops and the like.
     """
     from seesay.evaluation.running import rerank, retrieve
-    from seesay.texts import tidy
+    from seesay.texts import tidied
 
     pairs = [one for one in read(given["data"], given["images"], given["split"]) if one.captions][: given["limit"]]
-    texts = [[tidy(caption) or caption for caption in one.captions[: given["captions"]]] for one in pairs]
+    texts = [[tidied(caption) for caption in one.captions[: given["captions"]]] for one in pairs]
     pictures = pictures_of(pairs)
     rows: list[Row] = []
     models = []
