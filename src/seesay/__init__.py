@@ -9,6 +9,7 @@ Names are imported when they are first used, so that `import seesay` costs nothi
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,9 @@ _HOMES = {
     "seesay.loading": ("load",),
     "seesay.records": ("Answer", "Caption", "Classification", "Embedding", "Match", "Provenance", "Turn"),
 }
+# From 1.32 on ONNX Runtime tells its makers of every process, unless this stands before it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022  # as a reader meets them

@@ -12,6 +12,7 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal
 
 from seesay.data import Example
@@ -159,7 +160,7 @@ class CapFilt:
         by_text = {match.text: match for match in matches}
         for text, origin in texts.items():
             match = by_text.get(text)
-            if match is None:
+            if match is None or not isfinite(match.probability or 0.0):
                 yield Judged(text, origin, None, None, kept=False)
                 continue
             assert match.probability is not None  # whoever can match has the head for it: see `_need`

@@ -73,9 +73,9 @@ def _from_file() -> Mapping[str, object]:
     path = config_file()
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        if not os.path.exists(path):  # or it lies in a folder that may not be entered: then it is not this user's
+            return {}
         raise UsageError(f"{path} cannot be read: {error}", "Correct the file, or remove it.") from error
 
 

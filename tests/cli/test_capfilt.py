@@ -127,6 +127,9 @@ def test_models_in_the_wrong_part_are_told(invoke: Invoke, tmp_path: Path) -> No
 def test_a_broken_input_is_told(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("nowhere-*.tar", "clean-*.tar", *BOTH)
     assert (result.exit_code, "nowhere-*.tar: nothing there" in result.stderr) == (1, True)
+    result = invoke("nowhere.csv", "clean.csv", *BOTH)
+    assert (result.exit_code, "nowhere.csv: no such file" in result.stderr) == (1, True)
+    assert not (tmp_path / "clean.csv.capfilt").exists()  # which would hold the name for that input
 
 
 def test_control_c_leaves_things_whole(models: Path, machine: dict[str, str], tmp_path: Path) -> None:

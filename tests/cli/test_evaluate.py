@@ -185,6 +185,15 @@ def test_captions_without_pictures_or_results(evaluate: Evaluate, references: Pa
     assert "--images" in done.stderr
 
 
+def test_details_are_no_reason_to_overwrite(evaluate: Evaluate, references: Path, results: Path) -> None:
+    given = ["captions", "--references", references, "--results", results, "--details", references]
+    before = references.read_bytes()
+    assert "exists" in evaluate(*given, fails=True).stderr
+    assert references.read_bytes() == before
+    evaluate(*given, "--overwrite")
+    assert len(read_lines(references)) == len(SAID)
+
+
 def test_compare(evaluate: Evaluate, references: Path, results: Path, tmp_path: Path) -> None:
     worse = lines(tmp_path / "worse.jsonl", [{"image_id": n, "caption": "a cat"} for n in range(1, 7)])
     report = evaluate("compare", "--references", references, worse, results, "--draws", 200)
@@ -391,7 +400,7 @@ def test_vqa_of_a_model(evaluate: Evaluate, questions: Path, coco_photos: Path, 
     photo = coco_photos / "COCO_val2014_000000000001.jpg"
     evaluate(*common)
     assert read_lines(details)[0]["answer"] == model.ask(photo, "is the cat red").text
-    report = evaluate(*common, "--answer-list", choices)
+    report = evaluate(*common, "--overwrite", "--answer-list", choices)
     ranked = model.ask(photo, "is the cat red", answers=("red", "boat", "the cat"))
     assert read_lines(details)[0]["answer"] == ranked.text
     assert report["models"][0]["options"]["answers"] == 3

@@ -98,6 +98,27 @@ def test_closed_standard_streams_are_no_fault(checkpoint: Path, machine: dict[st
     assert (done.returncode, done.stderr.splitlines()[0][:36]) == (1, "failed: -: standard input is empty (")
 
 
+def test_names_that_are_no_text_are_printed_as_they_are(
+    checkpoint: Path, machine: dict[str, str], photos: Path
+) -> None:
+    odd = os.fsencode(photos) + b"/caf\xe9.png"
+    shutil.copy(photos / "0-red.png", odd)
+    strict = os.environ | machine | {"PYTHONIOENCODING": "utf-8:strict"}  # as in most locales
+    for arguments in (["index", photos, "--model", checkpoint], ["duplicates"]):
+        command = [sys.executable, "-m", "seesay", *arguments, "--library", photos / "library.db"]
+        done = subprocess.run(command, env=strict, capture_output=True, check=True)
+    assert odd in done.stdout
+
+
+def test_nothing_is_told_to_the_makers_of_onnx_runtime(checkpoint: Path, machine: dict[str, str], photos: Path) -> None:
+    """From 1.32 on it queues events about the process in the user's cache, and sends them."""
+    home = {name: str(photos / "home") for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
+    unset = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    arguments = ["caption", photos / "0-red.png", "--model", checkpoint]
+    subprocess.run([sys.executable, "-m", "seesay", *arguments], env=unset | machine | home, check=True)
+    assert not list((photos / "home").rglob("*icrosoft*"))
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(shell: str) -> None:
     result = CliRunner().invoke(cli, ["completion", shell])

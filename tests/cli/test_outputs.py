@@ -227,6 +227,54 @@ def test_replacing_leaves_nothing_beside(tmp_path: Path) -> None:
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"2")]
 
 
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"before")
+    (tmp_path / "link").symlink_to("real")
+    replace(tmp_path / "link", b"after")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"after"
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
+    replace(tmp_path / ("n" * 255), b"whole")
+    assert (tmp_path / ("n" * 255)).read_bytes() == b"whole"
+
+
+def test_a_last_record_without_its_line_s_end_is_kept(tmp_path: Path) -> None:
+    """As editors and other programs leave it."""
+    path = tmp_path / "out.jsonl"
+    write(path, "jsonl", {"cat.jpg": CAT, "dog.jpg": DOG})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with closing(open_target(path, "jsonl", "skip")) as output:
+        assert not output.wants("dog.jpg")
+    assert path.read_bytes() == whole
+
+
+def test_names_and_texts_that_csv_can_hardly_hold_are_gone_on_with(tmp_path: Path) -> None:
+    path, odd = tmp_path / "out.csv", "a\rb.jpg"
+    write(path, "csv", {odd: Caption("long " * 40_000, -1.0, provenance=MADE), "cat.jpg": CAT})
+    with closing(open_target(path, "csv", "skip")) as output:
+        assert not output.wants(odd)
+        assert not output.wants("cat.jpg")
+    assert names(path, "csv") == [odd, "cat.jpg"]
+
+
+@pytest.mark.parametrize("form", ["json", "coco"])
+def test_what_was_stopped_before_its_first_row_leaves_the_document(tmp_path: Path, form: Format) -> None:
+    path = tmp_path / "out.json"
+    write(path, form, {"cat.jpg": CAT})
+    before = path.read_bytes()
+    open_target(path, form, "overwrite").close()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_no_output(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder"):
+        open_target(tmp_path, "jsonl")
+
+
 @pytest.mark.parametrize("form", ["text", "jsonl"])
 def test_there_must_be_something_to_go_on_with(tmp_path: Path, form: Format) -> None:
     with pytest.raises(UsageError, match="nothing to go on with"):
@@ -262,6 +310,9 @@ class TestSideCars:
         for suffix in ("jpg", "png"):
             (tmp_path / f"cat.{suffix}").touch()
         output = Target("txt-sidecar", None, "overwrite").open(io.BytesIO())
+        assert output.wants(str(tmp_path / "cat.jpg"))
+        with pytest.raises(ImageRefused, match="another picture"):  # also before the first was written: of one batch
+            output.wants(str(tmp_path / "cat.png"))
         output.write(caption_row(str(tmp_path / "cat.jpg"), CAT))
         with pytest.raises(ImageRefused, match="another picture"):
             output.wants(str(tmp_path / "cat.png"))

@@ -218,7 +218,18 @@ def test_what_was_looked_for_is_told(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not recognised as a data set") as caught:
         read_dataset(tmp_path / name)
     for word in (".tar", ".parquet", "Karpathy", "VQAv2", "metadata.jsonl", "side-cars"):
-        assert word in str(caught.value)
+        assert word in (caught.value.remedy or "")
+
+
+def test_folders_with_brackets_in_their_names(tmp_path: Path, images: Path) -> None:
+    """Braces and globs are patterns; the folder that a file lies in is one only where there is none of that name."""
+    folder = tmp_path / "set[1]"
+    folder.mkdir()
+    for name in ("in-1.jsonl", "in-2.jsonl"):
+        (folder / name).write_text(json.dumps({"image": f"{name}.jpg", "caption": "a cat"}) + "\n", encoding="utf-8")
+        (folder / f"{name}.jpg").write_bytes((images / "a.jpg").read_bytes())
+    assert [one.name for one in read_dataset(folder / "in-1.jsonl")] == ["in-1.jsonl.jpg"]
+    assert [one.name for one in read_dataset(folder / "in-*.jsonl")] == ["in-1.jsonl.jpg", "in-2.jsonl.jpg"]
 
 
 def test_an_empty_folder_and_files_that_are_not_there(tmp_path: Path) -> None:

@@ -108,6 +108,34 @@ def test_a_shards_picture_is_called_what_it_is(tmp_path: Path) -> None:
     assert [one.name for one in read_shards(tmp_path / "kept-000000.tar")] == ["liar.jpg"]
 
 
+@pytest.mark.parametrize("name", ["kept-*.tar", "kept"])
+def test_a_folder_with_brackets_is_no_pattern(name: str, tmp_path: Path, examples: list[Example]) -> None:
+    path = tmp_path / "set[1]" / name
+    write(path, examples)
+    before = {one.name: one.read_bytes() for one in path.parent.rglob("*") if one.is_file()}
+    with pytest.raises((UsageError, DataError), match=r"complete|is there already"):
+        write(path, examples)
+    assert {one.name: one.read_bytes() for one in path.parent.rglob("*.*") if one.name != ".journal"} == before
+
+
+def test_going_on_where_nothing_was_begun_writes_over_nothing(tmp_path: Path, examples: list[Example]) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"mine")
+    with pytest.raises(DataError, match="is there already"), open_writer(folder, resume=True) as writer:
+        writer.write(next(one for one in examples if one.name == "a.jpg"))
+    assert (folder / "a.jpg").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_half_an_emoji_stops_nothing(name: str, tmp_path: Path, images: Path) -> None:
+    """JSON may hold one, when a program cut a text; no file can."""
+    with open_writer(tmp_path / "out" / name) as writer:
+        writer.write(Example("a.jpg", images / "a.jpg", ("a cat \ud83d",)))
+    [found] = read_dataset(tmp_path / "out" / name, images=images)
+    assert found.captions in (("a cat \ud83d",), ("a cat ?",), ("a cat \ufffd",))
+
+
 @pytest.mark.parametrize("name", ["kept-*.tar", "kept.parquet", "kept"])
 def test_an_example_that_cannot_be_written_costs_nothing_but_itself(
     name: str, tmp_path: Path, examples: list[Example]

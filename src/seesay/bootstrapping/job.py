@@ -26,7 +26,8 @@ from seesay.bootstrapping.tally import Tally, read_tally, to_json
 from seesay.capfilt import CapFiltOptions
 from seesay.data.documents import DOCUMENTS
 from seesay.data.files import whole
-from seesay.data.shards import expand_braces
+from seesay.data.shards import expand_braces, matching
+from seesay.data.writing import written
 from seesay.errors import DataError, UsageError
 from seesay.images.sources import natural
 
@@ -101,7 +102,7 @@ class Job:
         """
         path, facts = self.folder / "job.json", self.facts
         if not path.is_file():
-            if there := [*glob.glob(self.output), *glob.glob(f"{self.output}.partial")]:
+            if there := [*written(self.output), *written(f"{self.output}.partial")]:
                 raise UsageError(f"{there[0]} is there, and no run of capfilt made it", "Name another output.")
             (self.folder / "records").mkdir(parents=True, exist_ok=True)
             write_text(path, json.dumps(facts, indent=1) + "\n")
@@ -158,7 +159,7 @@ class Shard:
 def pieces(source: str) -> list[str]:
     """The shards and tables that a source names, in a stable order, as absolute paths; any other source whole.
 
-    Raises DataError where braces or a glob name nothing.
+    Raises DataError where one is missing, or a glob names nothing.
     """
     path, *columns = source.split("::")
     if Path(path).is_dir() and (tars := list(map(str, Path(path).glob("*.tar")))):
@@ -167,14 +168,12 @@ def pieces(source: str) -> list[str]:
         found = [path]
     else:
         named = expand_braces(path)
-        found = [one for name in named for one in (_matching(name) if glob.has_magic(name) else [name])]
+        found = [one for name in named for one in (matching(name) if glob.has_magic(name) else [name])]
+        if missing := [one for one in found if not Path(one).exists()]:
+            raise DataError(f"{missing[0]}: no such file or folder", "Check the path.")
     if not found:
         raise DataError(f"{source}: nothing there", "Check the pattern; quotes keep it from the shell.")
     return ["::".join([os.path.abspath(one), *columns]) for one in found]
-
-
-def _matching(pattern: str) -> list[str]:
-    return sorted(glob.glob(pattern, recursive=True), key=natural)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,7 +6,6 @@ takes from the journal what was sifted before; no model sees it again, and no pi
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -20,6 +19,7 @@ from seesay.bootstrapping.tally import Tally
 from seesay.capfilt import CapFilt, Sifted
 from seesay.data import DatasetWriter, Example, Report, open_writer, read_dataset
 from seesay.data.example import log_broken
+from seesay.data.writing import written
 from seesay.describe import Describer
 from seesay.errors import DataError, ImageError, UsageError
 from seesay.images import read_bytes
@@ -168,7 +168,7 @@ def _open(path: str) -> DatasetWriter | None:
     try:
         return open_writer(path, resume=True)
     except UsageError:
-        if glob.glob(path):  # nobody else's: this process has the job, which began where no output was
+        if written(path):  # nobody else's: this process has the job, which began where no output was
             return None
         raise
 

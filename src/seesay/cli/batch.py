@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seesay.batches import Told
 from seesay.cli.arguments import files
 from seesay.cli.formats import CAPTIONS, Row, caption_row, printable
 from seesay.cli.options import model_option
@@ -119,11 +120,19 @@ def read(ctx: click.Context, /, results: tuple[Path, ...], requests: Path, **giv
         to_terminal = target.path is None and sys.stdout.isatty()
         run = Run(output, settings, Status("pictures"), telling, to_terminal)
         found = read_results(model, results, _options(given), requests)
-        run.write(one for one in found if run.wanted(one.name))
+        run.write(told for one in found if (told := _wanted(run, one)))
     run.report()
     click.echo(f"{model.name}: {model.meter}; batches cost half of it", err=True)
     if run.failed:
         ctx.exit(1)
+
+
+def _wanted(run: Run[Caption], told: Told[Caption]) -> Told[Caption] | None:
+    """What came back, unless it is there already; an error where there is no place for it."""
+    try:
+        return told if run.wanted(told.name) else None
+    except ImageError as error:
+        return Told(told.name, error)
 
 
 def _options(given: dict[str, Any]) -> CaptionOptions:

@@ -149,6 +149,8 @@ class LineFormat:
     """How every file of this format begins: what begins otherwise is somebody else's."""
     quoted: bool = False
     """Whether records may hold line breaks between double quotes."""
+    closed: bool = False
+    """Whether a record tells that it is whole without the line's end behind it."""
 
 
 def text(table: Table) -> LineFormat:
@@ -162,7 +164,9 @@ def bare(table: Table) -> LineFormat:
 
 
 def jsonl(table: Table) -> LineFormat:
-    return LineFormat(lambda row: dumps(row) + "\n", lambda line: table.key(json.loads(line)), opening='{"path": "')
+    return LineFormat(
+        lambda row: dumps(row) + "\n", lambda line: table.key(json.loads(line)), opening='{"path": "', closed=True
+    )
 
 
 def csv_(table: Table) -> LineFormat:
@@ -171,7 +175,12 @@ def csv_(table: Table) -> LineFormat:
         return _csv([dumps(value) if isinstance(value, list | dict) else value for value in values])
 
     def key(line: str) -> Key:
-        return table.key(dict(zip(table.columns, next(csv.reader(io.StringIO(line))), strict=True)))
+        csv.field_size_limit(2**31 - 1)  # alternatives may be longer than the module's default allows
+        try:
+            cells = next(csv.reader(io.StringIO(line)))
+        except csv.Error as error:
+            raise ValueError(f"no line of CSV ({error})") from error
+        return table.key(dict(zip(table.columns, cells, strict=True)))
 
     head = _csv(table.columns)
     return LineFormat(line, key, head, opening=head, quoted=True)
@@ -183,8 +192,9 @@ def _keyless(line: str) -> Key:
 
 def _csv(cells: Sequence[object]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
+    # Python before 3.13 leaves a carriage return unquoted, and then refuses to read it; it quotes what \r\n ends.
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 LINES: Mapping[str, Callable[[Table], LineFormat]] = {"text": text, "jsonl": jsonl, "csv": csv_}

@@ -6,6 +6,7 @@ imported when it runs.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from difflib import get_close_matches
@@ -112,4 +113,6 @@ def main() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by whoever began us: the next file opened would stand in its place
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # as long as the process
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names are bytes that need not be text: told as they are
+        sys.stdout.reconfigure(errors="surrogateescape")
     cli(prog_name="seesay")

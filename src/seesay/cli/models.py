@@ -120,7 +120,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
         for row in rows
     ]
     lines = _columns([heads, *cells])
-    return "\n".join([*lines, "", "* is used where --model is not given. `seesay models pull NAME` fetches one."])
+    starred = ["* is used where --model is not given."] if any(row["default"] for row in rows) else []
+    return "\n".join([*lines, "", " ".join([*starred, "`seesay models pull NAME` fetches one."])])
 
 
 def _open_row(name: str, family: Family, settings: Settings) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
@@ -69,6 +69,8 @@ class Target:
             if self.path:
                 raise UsageError("side-cars lie beside their pictures, not in one file", "Leave --output out.")
             return
+        if self.path and self.path.is_dir():
+            raise UsageError(f"{self.path} is a folder", "Name a file in it.")
         if self.existing == "skip" and (self.form == "text" or not self.is_file):
             raise UsageError("there is nothing to go on with", "Name an --output of --format jsonl, csv or json.")
         if self.is_file and self.path and self.path.exists() and self.existing == "refuse":
@@ -100,20 +102,20 @@ class Lines:
     def __init__(self, stream: BinaryIO, form: LineFormat, done: set[Key], place: Path | None) -> None:
         self.stream = stream
         self.done = done
+        self.place = place
         self._form = form
-        self._place = place
 
     def wants(self, *key: str) -> bool:
         return key not in self.done
 
     def write(self, row: Row) -> None:
-        with writing(self._place):
+        with writing(self.place):
             self.stream.write(encoded(self._form.line(row)))
             self.stream.flush()
 
     def close(self) -> None:
-        with writing(self._place):
-            if self._place:
+        with writing(self.place):
+            if self.place:
                 self.stream.close()
             else:
                 self.stream.flush()
@@ -126,13 +128,11 @@ class Document:
         self,
         journal: Lines,
         earlier: list[Row],
-        form: DocumentFormat,
         table: Table,
-        publish: Callable[[bytes], None],
+        publish: Callable[[list[Row]], None],
     ) -> None:
         self._journal = journal
         self._earlier = earlier
-        self._form = form
         self._table = table
         self._publish = publish
 
@@ -143,11 +143,12 @@ class Document:
         self._journal.write(row)
 
     def close(self) -> None:
-        self._journal.stream.seek(0)
+        with writing(self._journal.place):
+            self._journal.stream.seek(0)
         rows = self._earlier + [json.loads(line) for line in self._journal.stream]
         # By key: a process killed right after publishing leaves its rows in the journal too.
         unique = {self._table.key(row): row for row in rows}
-        self._publish(encoded(dumps(self._form.document(list(unique.values()))) + "\n"))
+        self._publish([*unique.values()])
 
 
 class SideCars:
@@ -155,23 +156,25 @@ class SideCars:
 
     def __init__(self, existing: Existing) -> None:
         self._existing = existing
-        self._written: set[Path] = set()
+        self._pictures: dict[Path, str] = {}
+        """Whose each side-car is."""
 
     def wants(self, *key: str) -> bool:
         [name] = key
         beside = Path(name).with_suffix(".txt")
         if not os.path.isfile(name):  # it may be no path at all, and longer than one can be
             raise ImageRefused(f"no file {name} that a side-car could lie beside", "Use --format jsonl --output FILE.")
-        if beside in self._written:
+        if self._pictures.get(beside, name) != name:
             raise ImageRefused(f"{beside} already holds the caption of another picture", "Use --format jsonl.")
         if beside.exists() and self._existing == "refuse":
             raise ImageRefused(f"{beside} exists", "Use --skip-existing to leave such pictures out, or --overwrite.")
-        return not (beside.exists() and self._existing == "skip")
+        if beside.exists() and self._existing == "skip":
+            return False
+        self._pictures[beside] = name
+        return True
 
     def write(self, row: Row) -> None:
-        beside = Path(row["path"]).with_suffix(".txt")
-        self._written.add(beside)
-        replace(beside, encoded(bare(CAPTIONS).line(row)))
+        replace(Path(row["path"]).with_suffix(".txt"), encoded(bare(CAPTIONS).line(row)))
 
     def close(self) -> None: ...
 
@@ -186,12 +189,12 @@ def to_stream(stream: BinaryIO, form: LineFormat, place: Path | None) -> Lines:
 def collected(stream: BinaryIO, form: DocumentFormat, table: Table, place: Path | None) -> Document:
     """A document on standard output, where it can only stand when it is complete."""
 
-    def publish(document: bytes) -> None:
+    def publish(rows: list[Row]) -> None:
         with writing(place):
-            stream.write(document)
+            stream.write(_document(form, rows))
             stream.flush()
 
-    return Document(Lines(io.BytesIO(), jsonl(table), set(), None), [], form, table, publish)
+    return Document(Lines(io.BytesIO(), jsonl(table), set(), None), [], table, publish)
 
 
 def to_file(path: Path, form: LineFormat, existing: Existing) -> Lines:
@@ -221,12 +224,13 @@ def to_document(path: Path, form: DocumentFormat, table: Table, existing: Existi
     lines = to_file(journal, jsonl(table), existing)
     lines.done |= earlier.keys()
 
-    def publish(document: bytes) -> None:
-        replace(path, document)
+    def publish(rows: list[Row]) -> None:
+        if rows or not path.exists():  # a run that was stopped before its first row leaves what was there
+            replace(path, _document(form, rows))
         lines.stream.close()
         journal.unlink()
 
-    return Document(lines, list(earlier.values()), form, table, publish)
+    return Document(lines, list(earlier.values()), table, publish)
 
 
 def check_place(path: Path, overwrite: bool) -> None:
@@ -238,12 +242,13 @@ def check_place(path: Path, overwrite: bool) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Put a whole file in its place in one step."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Put a whole file in its place in one step; of a link, what it leads to."""
     with writing(path):
+        target = path.resolve()
+        beside = target.with_name(f".seesay-{os.getpid()}")  # its own name may be as long as names can be
         try:
             beside.write_bytes(data)
-            os.replace(beside, path)
+            os.replace(beside, target)
         finally:
             beside.unlink(missing_ok=True)
 
@@ -261,6 +266,10 @@ def writing(place: Path | None) -> Iterator[None]:
             raise SeesayError(message, "Check the folder and its permissions, or name another --output.") from error
         remedy = "Free some space" + (", then go on with --skip-existing: what is written stays." if place else ".")
         raise SeesayError(message, remedy) from error
+
+
+def _document(form: DocumentFormat, rows: list[Row]) -> bytes:
+    return encoded(dumps(form.document(rows)) + "\n")
 
 
 def encoded(text: str) -> bytes:
@@ -295,7 +304,8 @@ def _open_locked(path: Path) -> BinaryIO:
 
 
 def _keys(stream: BinaryIO, path: Path, form: LineFormat) -> set[Key]:
-    """Keys of the file's whole records; what is torn after them is cut off.
+    """Keys of the file's whole records; what is torn after them is cut off, and a last one that only lacks its line's
+    end is given that.
 
     Raises UsageError, and cuts nothing, where the file is not ours.
     """
@@ -317,6 +327,10 @@ def _keys(stream: BinaryIO, path: Path, form: LineFormat) -> set[Key]:
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise _foreign(path) from error
         end, record = end + len(record), b""
+    if record and form.closed:
+        with suppress(ValueError, KeyError, TypeError), writing(path):
+            keys.add(form.key(record.decode("utf-8", "surrogateescape")))
+            end += stream.write(b"\n") + len(record)
     stream.truncate(end)
     stream.seek(0, os.SEEK_END)
     return keys

@@ -71,7 +71,7 @@ def _table(delimiter: str) -> Callable[[BinaryIO, Rows], None]:
     def publish(file: BinaryIO, rows: Rows) -> None:
         """A row a caption, as other programs expect; lists and objects as JSON."""
         columns = list(dict.fromkeys(name for row in rows() for name in row))
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
         table = csv.writer(text, delimiter=delimiter, lineterminator="\n")
         table.writerow(columns)
         for row in rows():
@@ -132,10 +132,15 @@ def _arrow(value: Any, kind: Any) -> object:
     if value is None:
         return None
     if pa.types.is_struct(kind):
-        return {"bytes": base64.b64decode(value["bytes"]), "path": value["path"]}
+        return {"bytes": base64.b64decode(value["bytes"]), "path": _text(value["path"])}
     if pa.types.is_list(kind):
-        return value if isinstance(value, list) else [value]
-    return _cell(value) if pa.types.is_string(kind) else value
+        return [_text(one) for one in (value if isinstance(value, list) else [value])]
+    return _text(_cell(value)) if pa.types.is_string(kind) else value
+
+
+def _text(value: object) -> object:
+    """A question mark for what no file can hold as text, such as half an emoji."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def _named(example: Example) -> Fields:

@@ -91,8 +91,15 @@ def to_fields(example: Example, extra: Mapping[str, object]) -> Fields:
 
 
 def dumps(value: object) -> str:
-    """One line of JSON; NumPy's numbers count as numbers."""
-    return json.dumps(value, ensure_ascii=False, default=_plain)
+    """One line of JSON; NumPy's numbers count as numbers. What no file can hold as text, half an emoji or the bytes of
+    a name that is no UTF-8, is escaped.
+    """
+    text = json.dumps(value, ensure_ascii=False, default=_plain)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, default=_plain)
+    return text
 
 
 def merged(first: Example, second: Example) -> Example:

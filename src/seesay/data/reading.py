@@ -24,7 +24,7 @@ from seesay.data.folders import (
     read_metadata,
     read_sidecars,
 )
-from seesay.data.shards import BESIDE, expand_braces, read_shards
+from seesay.data.shards import BESIDE, expand_braces, matching, read_shards
 from seesay.data.tables import names_pictures, read_table
 from seesay.data.vqa import annotations_beside, vqa_examples
 from seesay.errors import DataError
@@ -33,10 +33,12 @@ from seesay.images.tables import TABLES
 from seesay.images.tars import TARS
 
 FORMATS = f"""\
-looked for a file: shards of WebDataset ({" ".join(TARS)}), a table ({" ".join(sorted(TABLES))}, or .txt with a header),
+Give a file: shards of WebDataset ({" ".join(TARS)}), a table ({" ".join(sorted(TABLES))}, or .txt with a header),
 a .json of COCO's captions, of Karpathy, of VQAv2's questions or of BLIP, Flickr's name.jpg#0<TAB>caption, labels as
-file<TAB>class<TAB>n01234567, DAQUAR's questions; for a folder: {", ".join(METADATA)}, shards, pictures with or without
-side-cars ({" ".join(sorted("." + suffix for suffix in BESIDE))}), a folder a class, Parquet tables"""
+file<TAB>class<TAB>n01234567, DAQUAR's questions; or a folder: {", ".join(METADATA)}, shards, pictures with or without
+side-cars ({" ".join(sorted("." + suffix for suffix in BESIDE))}), a folder a class, Parquet tables.""".replace(
+    "\n", " "
+)
 SPLITS = frozenset({"train", "restval", "val", "valid", "validation", "dev", "test"})
 """Names of folders that are taken for splits."""
 
@@ -85,7 +87,7 @@ def _of_split(examples: Iterator[Example], source: str, wanted: list[str]) -> It
 def _files(name: str) -> list[str]:
     """All files that a name stands for. Raises DataError where one is missing."""
     patterns = [name] if Path(name).is_file() else expand_braces(name)
-    found = [path for one in patterns for path in (glob.glob(one) if glob.has_magic(one) else [one])]
+    found = [path for one in patterns for path in (matching(one) if glob.has_magic(one) else [one])]
     missing = [path for path in found if not Path(path).is_file()] or ([] if found else [name])
     if missing:
         raise DataError(f"{missing[0]}: no such file or folder", "check the path")
@@ -109,7 +111,11 @@ def _file(path: Path, columns: list[str], images: Path | None, wanted: list[str]
     if path.suffix.lower() in TABLES or names_pictures(re.split(r"[,;\t|]", line)):
         image, caption = [*columns, None, None][:2]
         return read_table(path, images, report, image=image, caption=caption)
-    raise DataError(f"{path}: not recognised as a data set; {FORMATS}", "use the reader of its format")
+    raise _unknown(path)
+
+
+def _unknown(path: Path) -> DataError:
+    return DataError(f"{path}: not recognised as a data set", " ".join(FORMATS.split()))
 
 
 def _first_lines(path: Path) -> tuple[str, str]:
@@ -130,7 +136,7 @@ def _json(path: Path, document: Any, images: Path | None, report: Report) -> Ite
             return karpathy_examples(path, document, images, None, report)
         case {"annotations": [{"answers": _}, *_]}:
             raise DataError(f"{path}: VQAv2's answers without their questions", "name the file of questions")
-    raise DataError(f"{path}: not recognised as a data set; {FORMATS}", "use the reader of its format")
+    raise _unknown(path)
 
 
 def _flickr(path: Path, images: Path | None, wanted: list[str], report: Report) -> Iterator[Example]:
@@ -178,7 +184,7 @@ def _whole_folder(root: Path, report: Report) -> Iterator[Example]:
         return read_sidecars(root, report)
     if tables := sorted(root.rglob("*.parquet"), key=lambda path: natural(str(path))):
         return chain.from_iterable(_parquet(path, report) for path in tables)
-    raise DataError(f"{root}: not recognised as a data set; {FORMATS}", "use the reader of its format")
+    raise _unknown(root)
 
 
 def _parquet(path: Path, report: Report) -> Iterator[Example]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,12 +55,22 @@ def shard_paths(shards: str | Path) -> list[Path]:
         found = [str(path) for path in Path(pattern).iterdir() if path.name.lower().endswith(TARS)]
     else:
         names = [pattern] if Path(pattern).is_file() else expand_braces(pattern)
-        found = [path for name in names for path in (glob.glob(name) if glob.has_magic(name) else [name])]
+        found = [path for name in names for path in (matching(name) if glob.has_magic(name) else [name])]
         if missing := [path for path in found if not Path(path).is_file()]:
             raise DataError(f"{missing[0]}: no such shard", "check the name, or the range in braces")
     if not found:
         raise DataError(f"{pattern}: no shards there", "name tars: shard-{000..009}.tar, shard-*.tar, or their folder")
     return [Path(path) for path in sorted(found, key=natural)]
+
+
+def matching(pattern: str) -> list[str]:
+    """What a glob finds, in natural order. A file or a folder of that very name stands for itself."""
+    if os.path.lexists(pattern):
+        return [pattern]
+    folder, name = os.path.split(pattern)
+    if os.path.isdir(folder):
+        folder = glob.escape(folder)
+    return sorted(glob.glob(os.path.join(folder, name), recursive=True), key=natural)
 
 
 def expand_braces(pattern: str) -> list[str]:

@@ -119,6 +119,11 @@ class _Leaving:
             self.close()
 
 
+def written(output: str) -> list[str]:
+    """The files of an output, whose name has a * for the shard's number and no other pattern."""
+    return sorted(glob.glob(glob.escape(output).replace("[*]", "*")))
+
+
 class ShardWriter(_Leaving):
     """WebDataset shards; see `open_writer`.
 
@@ -132,7 +137,7 @@ class ShardWriter(_Leaving):
             raise UsageError(f"{pattern}: one * must stand for the shard's number", "name shards so: kept-*.tar")
         self._pattern, self._most_bytes, self._most_samples = pattern, shard_bytes, shard_samples
         journal = Path(pattern.replace("*", "").removesuffix(".tar") + ".journal")
-        if not journal.exists() and (there := sorted(glob.glob(pattern))):
+        if not journal.exists() and (there := written(pattern)):
             raise UsageError(f"{there[0]} and what belongs to it is complete", "take it, or name other shards")
         self.journal = Journal(journal, resume)
         state: Sequence[int] = self.journal.last or (0, 0, 0, 0, 0)
@@ -248,9 +253,9 @@ class SidecarWriter(_Leaving):
 
     def __init__(self, folder: Path, resume: bool) -> None:
         self._folder = folder
+        self._torn = (folder / ".journal").exists()  # whoever was killed may have begun the example that comes first
         self.journal = Journal(folder / ".journal", resume)
         self.done: int = self.journal.last or 0
-        self._torn = resume  # the run that was killed may have begun the example that comes first
 
     def write(self, example: Example, extra: Mapping[str, object] = NOTHING) -> None:
         data = picture_bytes(example)
@@ -288,7 +293,7 @@ class SidecarWriter(_Leaving):
 
 def one_a_line(captions: Iterable[str]) -> bytes:
     """Captions as a side-car holds them: line breaks within one become spaces."""
-    return "".join(" ".join(caption.splitlines()) + "\n" for caption in captions).encode()
+    return "".join(" ".join(caption.splitlines()) + "\n" for caption in captions).encode(errors="replace")
 
 
 def _member(name: str, data: bytes) -> bytes:

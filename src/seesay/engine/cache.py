@@ -7,6 +7,7 @@ at once both do the work; the first rename wins, and what they made is the same.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -38,7 +39,7 @@ def converted(cache: Path, key: str, convert: Callable[[Path], None]) -> Path:
     if _sound(place):
         _touch(place)
         return place
-    damaged = place.exists()
+    damaged = os.path.exists(place)  # unlike Path.exists, also in a folder that may not be entered
     if damaged:
         log.warning("The converted model in %s is damaged; converting it again", place)
     _publish(place, convert, damaged)
@@ -65,7 +66,9 @@ def _publish(place: Path, convert: Callable[[Path], None], replace: bool) -> Non
     except OSError as error:
         raise ModelError(
             f"The converted model cannot be stored in {place.parent}: {error.strerror or error}",
-            "Free some space there, or name another folder in SEESAY_CACHE.",
+            "Free some space there, or name another folder in SEESAY_CACHE."
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "Name a folder that you may write to in SEESAY_CACHE.",
         ) from error
     finally:
         if temporary is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
-NOT_OPTIONS = ("as_json", "details")
+NOT_OPTIONS = ("as_json", "details", "overwrite")
 CLIP_PROMPT = "A photo depicts "
 """What CLIPScore puts before a caption; BLIP's own checkpoints were trained without such words."""
 
@@ -34,13 +34,24 @@ def examples(*lines: str) -> str:
 
 
 def report_options(command: Command) -> Command:
-    """--json and --details."""
+    """--json, --details and --overwrite."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="For programs, with all that it takes to run it again."),
-        click.option("--details", type=FILE, help="File for the scores of each item, as JSON lines."),
+        click.option("--overwrite", is_flag=True, is_eager=True, help="Replace the file of --details."),
+        click.option(
+            "--details", type=FILE, callback=_free, help="New file for the scores of each item, as JSON lines."
+        ),
     ):
         command = option(command)
     return command
+
+
+def _free(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    if path:
+        from seesay.cli.outputs import check_place
+
+        check_place(path, context.params["overwrite"])
+    return path
 
 
 def data_options(what: str) -> Callable[[Command], Command]:
