@@ -15,6 +15,7 @@ from skimage import data
 
 import seesay
 from seesay.describe import Blip
+from seesay.errors import ImageNotFound
 from seesay.records import Caption
 from seesay.videos import (
     CUT,
@@ -105,6 +106,11 @@ class TestFrames:
         assert like(first.image.rotate(90, expand=True)) == 0
         seen, upright = (np.asarray(one, int) for one in (first.image, PHOTOS[0].rotate(-90, expand=True)))
         assert np.abs(seen - upright).mean() < 10
+
+    def test_a_name_that_no_disk_can_hold(self) -> None:
+        pytest.importorskip("av")
+        with pytest.raises(ImageNotFound, match="cannot read"):
+            next(frames("x" * 300 + ".mp4"))
 
     def test_a_playlist_opens_nothing_else(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """FFmpeg would open either, and what they name."""

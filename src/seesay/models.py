@@ -67,7 +67,11 @@ class Service:
         if not found:
             return None
         url = found["url"]
-        if url and (urlsplit(url).username is not None or urlsplit(url).query or urlsplit(url).fragment):
+        try:
+            parts = urlsplit(url or "")
+        except ValueError as error:
+            raise UsageError(f"{url} is no address ({error})", "Write MODEL@http://HOST:PORT/PATH.") from error
+        if parts.username is not None or parts.query or parts.fragment:
             raise UsageError(
                 "An address of a model holds a user, a password or a query",
                 "Keys are read from the environment only; write MODEL@http://HOST:PORT/PATH.",

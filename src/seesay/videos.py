@@ -147,10 +147,14 @@ def _opened(source: str | Path) -> Iterator[Any]:
     except ImportError as error:
         raise MissingExtra("Reading a video", "video") from error
     path = Path(source)
-    if not path.is_file():
-        raise ImageNotFound(f"no such file: {path}", "check the path; videos are read from files only")
     try:
-        with path.open("rb") as file, av.open(file, options={"format_whitelist": CONTAINERS}) as container:
+        if not path.is_file():
+            raise ImageNotFound(f"no such file: {path}", "check the path; videos are read from files only")
+        file = path.open("rb")
+    except OSError as error:  # permission, name too long
+        raise ImageNotFound(f"cannot read {path}: {error.strerror}", "check the path and its permissions") from error
+    try:
+        with file, av.open(file, options={"format_whitelist": CONTAINERS}) as container:
             if not container.streams.video:
                 raise ImageUnreadable(f"{path} holds no pictures, only {len(container.streams)} other streams")
             yield container

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from chat_server import ChatServer
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
 from PIL import Image
 
 import seesay
 from seesay.agent import Eyes, ask_image, image_descriptor, read_text, search_photos
 from seesay.agent.agent import looking
-from seesay.agent.pictures import named
+from seesay.agent.pictures import may_open, named
 from seesay.describe import Describer
 from seesay.library import Indexer, Library
 from seesay.ocr import Reader
@@ -88,6 +88,12 @@ def test_what_is_wrong_with_a_picture_is_told(sees: Describer, place: Path) -> N
         assert word in image_descriptor(sees).invoke(target)
 
 
+def test_a_picture_at_home_is_opened(sees: Describer, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(place))
+    assert named("What is in ~/photo.jpg?") == ("~/photo.jpg",)
+    assert Eyes(sees).read("~/photo.jpg") == (place / "photo.jpg").read_bytes()
+
+
 def test_the_library_is_searched(sees: Describer, place: Path) -> None:
     with pytest.raises(seesay.UsageError, match="no photo library"):
         search_photos(place / "photos.db", sees)
@@ -127,8 +133,17 @@ def test_tools_are_those_that_can_be_backed(
             ["https://example.org/a.jpg?x=1", "http://example.org/b"],
         ),
         ("What is a photo? the data of it", []),
+        ("Does photo.jpg show a cat / a dog? 1 / 2, ../ or ./ or '/'", ["photo.jpg"]),
         ("", []),
     ],
 )
 def test_pictures_are_named_as_people_name_them(text: str, found: list[str]) -> None:
     assert list(named(text)) == found
+
+
+@pytest.mark.parametrize("folder", ["/", "/proc/self/root/"])
+def test_nobody_names_the_whole_disk(place: Path, folder: str) -> None:
+    said: list[AnyMessage] = [HumanMessage(f"Does photo.jpg show a cat {folder} a dog?")]
+    assert may_open(str(place / "photo.jpg"), said)
+    assert not may_open("/etc/passwd", said)
+    assert not may_open(str(place / "secret.jpg"), said)

@@ -239,3 +239,7 @@ def test_batch_files_out_and_in(seesay: Run, photos: Path) -> None:
     assert "5 captioned, 1 failed" in done.stderr
     rows = [json.loads(line) for line in (photos.parent / "captions.jsonl").read_text().splitlines()]
     assert [row["caption"] for row in rows] == [f"No. {i}" for i in range(5)]
+    (photos / "0-red.txt").write_text("mine")
+    done = seesay(*("batch", "read", "out.jsonl", "--requests", "requests.jsonl", *model, "--format", "txt-sidecar"))
+    assert "4 captioned, 2 failed" in done.stderr
+    assert [(photos / f"{name}.txt").read_text() for name in ("0-red", "1-green")] == ["mine", "No. 1\n"]

@@ -321,10 +321,25 @@ def test_alternatives_come_likeliest_first(build: Build, server: ApiServer) -> N
         Canned(529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
         Canned(200, b'{"choices": [{"mess'),
         Canned(200, [1, 2]),
+        Canned(200, b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
+        Canned(500, b'{"a":' * 100_000),
         Canned(200, {"error": {"message": "upstream failed", "code": 502}}),
         Canned(body=None),
     ],
-    ids=["429", "500", "503", "408", "409", "529", "cut JSON", "a list", "an error with 200", "hung up"],
+    ids=[
+        "429",
+        "500",
+        "503",
+        "408",
+        "409",
+        "529",
+        "cut JSON",
+        "a list",
+        "deep",
+        "deep with 500",
+        "an error with 200",
+        "hung up",
+    ],
 )
 def test_what_may_be_over_is_tried_again(bad: Canned, build: Build, server: ApiServer) -> None:
     server.next(bad, bad)
@@ -427,6 +442,24 @@ def test_patience_has_an_end(slow: Canned, build: Build, server: ApiServer, monk
     assert time.monotonic() - start < 5
 
 
+MALFORMED = {
+    "anthropic": {"content": None, "stop_reason": "refusal"},
+    "anthropic, a list for a word": {"content": [], "stop_reason": ["refusal"]},
+    "openai-responses": {"output": None, "status": "completed"},
+    "gemini": {"candidates": [{"content": {"parts": 5}}]},
+    "openai": {"choices": [{"message": {"content": "x"}, "finish_reason": "stop", "logprobs": 5}]},
+    "ollama": {"done": True, "message": None},
+}
+
+
+@pytest.mark.parametrize("protocol", MALFORMED)
+def test_a_shape_that_nobody_documents_is_that_pictures_error(protocol: str, build: Build, server: ApiServer) -> None:
+    server.next(Canned(200, MALFORMED[protocol]))
+    first, second = build(NAMES[protocol.partition(",")[0]], concurrency=1).captions([RED, RED])
+    assert isinstance(first, ImageUnanswered)
+    assert isinstance(second, Caption)
+
+
 def test_an_answer_without_end_is_dropped(build: Build, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "MOST_BYTES", 10_000)
     server.next(Canned(body=b" " * 20_000))
@@ -482,6 +515,12 @@ def test_a_key_stands_in_no_log_error_or_record(
     assert KEY not in server.requests[-1].path
 
 
+@pytest.mark.parametrize("url", ["http://a..b/v1", f"http://{'a' * 300}/v1", "http://localhost:x/v1"])
+def test_what_is_no_address(url: str, build: Build) -> None:
+    with pytest.raises(ServiceError, match="is no address"):
+        build(f"openai:x@{url}").caption(RED)
+
+
 def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch, build: Build) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     with pytest.raises(ServiceError, match="wants a key") as caught:
@@ -500,6 +539,9 @@ def test_a_providers_key_goes_to_nobody_else(build: Build, server: ApiServer, mo
     first, second = server.requests
     assert "authorization" not in first.headers
     assert second.headers["authorization"] == "Bearer another-key-1234567"
+    monkeypatch.setenv("SEESAY_API_KEY", "clé-1234567")
+    with pytest.raises(ServiceError, match="SEESAY_API_KEY is no key"):
+        build(f"openai:x@{server.url}/v1")
 
 
 # --------------------------------------------------------------------------------------------------------------- cost

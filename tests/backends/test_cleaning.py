@@ -67,6 +67,7 @@ def test_wrappers_come_off(reply: str) -> None:
         "5 * 3 on a blackboard",
         "*Rosa canina* in bloom beside *Rosa gallica*",
         "{a} and {b} on a whiteboard",
+        '{"a":' * 3000 + "1" + "}" * 3000,
         "yes",
         "",
     ],

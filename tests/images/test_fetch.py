@@ -126,6 +126,29 @@ class Answers(BaseHTTPRequestHandler):
         left = int(self.path.rsplit("/", 1)[1])
         self.answer(b"", status=301 + left % 2, Location=f"../hop/{left - 1}" if left > 1 else "/photo?from=hop")
 
+    def members(self):
+        body, half = self.server.jpeg, len(self.server.jpeg) // 2
+        self.answer(gzip.compress(body[:half]) + gzip.compress(body[half:]) + b"\0" * 9, Content_Encoding="gzip")
+
+    def members_short(self):
+        body, half = self.server.jpeg, len(self.server.jpeg) // 2
+        self.answer(gzip.compress(body[:half]) + gzip.compress(body[half:])[:-99], Content_Encoding="gzip")
+
+    def members_bomb(self):
+        self.answer(gzip.compress(self.server.jpeg) + gzip.compress(bytes(5_000_000)) * 9, Content_Encoding="gzip")
+
+    def padded(self):
+        self.answer(gzip.compress(self.server.jpeg) + bytes(5_000_000), Content_Encoding="gzip", Content_Length=None)
+
+    def no_encoding(self):
+        self.answer(self.server.jpeg, Content_Encoding="")
+
+    def accent(self):
+        self.answer(b"", status=302, Location="/photo/caf\u00e9".encode().decode("latin-1"))  # http.server's own way
+
+    def nowhere(self):
+        self.answer(b"", status=302, Location="http://[oops")
+
     def to(self):
         self.answer(b"", status=307, Location=self.path.removeprefix("/to/"))
 
@@ -148,11 +171,17 @@ def url(server):
 
 
 PATHS = ["photo", "no-length", "chunked", "octets", "gzipped", "deflated", "lying-long", "hop/3", "photo?a=b c&d=ü"]
+PATHS += ["members", "no-encoding"]
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_photo_arrives(server, url, path):
     assert fetch(f"{url}/{path}", allow_private=True) == server.jpeg
+
+
+def test_a_redirect_is_read_as_utf_8(server, url):
+    assert fetch(f"{url}/accent", allow_private=True) == server.jpeg
+    assert server.seen[-1][0] == "/photo/caf%C3%A9"
 
 
 def test_open_image_takes_addresses(url):
@@ -176,6 +205,10 @@ def test_open_image_takes_addresses(url):
         ("huge", ImageTooLarge, "1,000,000,000,000 bytes"),
         ("endless", ImageTooLarge, "the limit is 1,000,000"),
         ("gzip-bomb", ImageTooLarge, "the limit is 1,000,000"),
+        ("members-short", ImageUnreadable, "truncated"),
+        ("members-bomb", ImageTooLarge, "the limit is 1,000,000"),
+        ("padded", ImageTooLarge, "bytes"),
+        ("nowhere", ImageNotFound, "cannot reach"),
         ("loop", ImageRefused, "more than 5 redirects"),
         ("hop/7", ImageRefused, "more than 5 redirects"),
         ("to/file:///etc/passwd", ImageRefused, "no http or https"),

@@ -35,6 +35,7 @@ def test_everything_that_can_hold_a_picture(photos, jpeg, tmp_path):
         base64.urlsafe_b64encode(jpeg).decode(),
         f"data:image/jpeg;base64,{text}",
         f"DATA:;base64,{quote(text, safe='')}",
+        f" data:image/jpeg; base64 ,{text}",
         f"data:image/jpeg,{quote(jpeg)}",
         Image.open(photos / "rocket.jpg"),
         expected,

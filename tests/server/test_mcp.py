@@ -18,7 +18,7 @@ from mcp.types import CallToolResult, TextContent
 from real_servers import data_uri, picture
 
 from seesay.describe import Describer
-from seesay.errors import ImageRefused, UsageError
+from seesay.errors import ImageNotFound, ImageRefused, UsageError
 from seesay.images import Limits
 from seesay.library import Indexer, Library
 from seesay.server.mcp import Roots
@@ -164,6 +164,12 @@ def test_roots(tmp_path: Path) -> None:
     (tmp_path / "ab" / "cat.png").write_bytes(picture(1))
     roots = Roots([tmp_path / "a", tmp_path / "ab"])
     assert roots.picture(str(tmp_path / "ab" / "cat.png"), Limits()) == picture(1)
+    assert roots.picture(f"file://{tmp_path}/ab/c%61t.png", Limits()) == picture(1)
+    for source in ("\0", "file://[x/cat.png", f"file://{tmp_path}/ab/cat%00.png"):
+        with pytest.raises(ImageNotFound):
+            roots.picture(source, Limits())
+    with pytest.raises(ImageRefused):
+        roots.picture(f"file://{tmp_path}/ab/%2e%2e/%2E./secret.png", Limits())
     with pytest.raises(ImageRefused):
         Roots([tmp_path / "a"]).picture(str(tmp_path / "ab" / "cat.png"), Limits())
     with pytest.raises(UsageError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import ollama
@@ -82,6 +83,33 @@ def test_who_stops_listening_stops_it(server: str, model: Conversational) -> Non
         stream.close()  # type: ignore[attr-defined]  # it is a generator
         told = client.chat(model="llava", messages=messages, options={"num_predict": 40})
         assert told.message.content == "".join(expected(model, [], "What is this?")).strip()
+
+
+class Drips:
+    """A model that takes its time for every piece."""
+
+    def __init__(self, model: Conversational) -> None:
+        self._model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def converse(self, *asked: Any, **more: Any) -> Generator[str, None, bool]:
+        for piece in "abcdef":
+            time.sleep(0.3)
+            yield piece
+        return False
+
+
+def test_each_piece_has_its_time(model: Conversational) -> None:
+    """The whole takes longer than a request may."""
+    settings = ServerSettings(models=("llava",), seconds=1.5)
+    messages = [{"role": "user", "content": "What is this?", "images": [picture(1)]}]
+    drips: Any = Drips(model)
+    with running(create_app(settings, lambda name: drips)) as url, ollama.Client(host=ready(url)) as client:
+        *told, last = client.chat(model="llava", messages=messages, stream=True)
+    assert "".join(one.message.content or "" for one in told) == "abcdef"
+    assert last.done
 
 
 @pytest.mark.parametrize(

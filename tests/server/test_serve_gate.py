@@ -32,13 +32,18 @@ def test_keys_are_asked_for(serve: Serve) -> None:
         refused = http.post(f"{url}/v1/caption", json=body, headers=headers)
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"] == "Bearer"
-    for headers in ({"Authorization": f"Bearer {ALICE}"}, {"X-API-Key": BOB}, {"Cookie": f'seesay-key="{BOB}"'}):
+    for headers in (
+        {"Authorization": f"Bearer {ALICE}"},
+        {"X-API-Key": BOB},
+        {"Cookie": f'seesay-key="{BOB}"'},
+        {"Cookie": f'theme={{"dark":true}}; seesay-key="{BOB}"; x'},
+    ):
         assert http.post(f"{url}/v1/caption", json=body, headers=headers).status_code == 200
     for path in ("/health", "/ready", "/", "/docs"):
         assert http.get(f"{url}{path}").status_code == 200
     assert http.get(f"{url}/metrics").status_code == 401
     counted = http.get(f"{url}/metrics", headers={"X-API-Key": ALICE}).text
-    assert 'seesay_requests_total{caller="bob",path="/v1/caption",status="200"} 2.0' in counted
+    assert 'seesay_requests_total{caller="bob",path="/v1/caption",status="200"} 3.0' in counted
     assert ALICE not in counted
 
 
@@ -85,6 +90,8 @@ def test_pages_of_others_are_refused(serve: Serve) -> None:
     assert http.get(f"{url}/health", headers={"Host": "evil.example"}).status_code == 421
     foreign = {"Origin": "http://evil.example", "Content-Type": "text/plain"}
     assert http.post(f"{url}/v1/caption", content=body, headers=foreign).status_code == 403
+    for origin in ("http://[x", "null", "http://"):
+        assert http.post(f"{url}/v1/caption", content=body, headers={"Origin": origin}).status_code == 403
     assert http.post(f"{url}/v1/caption", content=body, headers={"Origin": url}).status_code == 200
 
 
@@ -103,6 +110,17 @@ def test_bodies_and_pixels_have_limits(serve: Serve) -> None:
     refused = http.post(f"{url}/v1/caption", content=unannounced())  # type: ignore[arg-type]
     assert refused.status_code == 413
     assert "larger" in refused.json()["error"]["message"]
+
+
+def test_a_body_that_is_there_is_refused_at_once(serve: Serve) -> None:
+    url = serve(body=100)
+    host, port = url.removeprefix("http://").split(":")
+    start = time.monotonic()
+    with socket.create_connection((host, int(port))) as caller:
+        head = f"POST /v1/caption HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        caller.sendall(head.encode() + b"c8\r\n" + b"x" * 200 + b"\r\n0\r\n\r\n")
+        assert caller.recv(4096).startswith(b"HTTP/1.1 413")
+    assert time.monotonic() - start < 3  # the patience for what is still sent is 5
 
 
 class Slow:

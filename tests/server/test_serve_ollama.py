@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import ollama
 import pytest
 from real_servers import http, picture
@@ -24,6 +25,7 @@ def test_generate(client: ollama.Client, load: Callable[[str], Describer]) -> No
     assert told.response == load("caption").caption(picture(1)).text
     assert told.done
     assert told.model == "caption:latest"
+    assert told.eval_count == len(load("caption").caption(picture(1)).tokens)
 
 
 def test_generate_as_a_stream(client: ollama.Client, load: Callable[[str], Describer]) -> None:
@@ -63,6 +65,24 @@ def test_bodies_are_json_whatever_they_are_called(server: str, path: str) -> Non
     for kind in ({"Content-Type": "application/x-www-form-urlencoded"}, {}):
         answer = http.post(server + path, content=json.dumps({"stream": False, **body}), headers=kind)
         assert answer.status_code == 200, answer.text
+
+
+def test_vectors_of_texts(client: ollama.Client, load: Callable[[str], Describer]) -> None:
+    told = client.embed(model="full", input=["a cat", "a dog"])
+    for one, text in zip(told.embeddings, ("a cat", "a dog"), strict=True):
+        np.testing.assert_allclose(one, load("full").embed_text(text).vector, atol=1e-5)
+    assert client.embed(model="full", input="a cat").embeddings == told.embeddings[:1]
+    assert told.model == "full:latest"
+    with pytest.raises(ollama.ResponseError, match="3 dimensions"):
+        client.embed(model="full", input="a cat", dimensions=3)
+
+
+def test_null_is_what_was_left_out(server: str) -> None:
+    encoded = base64.b64encode(picture(1)).decode()
+    asked = {"model": "full", "prompt": "a cat?", "system": None, "images": [encoded], "stream": None, "options": None}
+    assert http.post(f"{server}/api/generate", json=asked).status_code == 200
+    messages = [{"role": "assistant", "content": None}, {"role": "user", "content": "a cat?", "images": [encoded]}]
+    assert http.post(f"{server}/api/chat", json={"model": "full", "messages": messages}).status_code == 200
 
 
 def test_models(client: ollama.Client) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import openai
 import pytest
-from real_servers import data_uri, picture
+from real_servers import data_uri, http, picture
 
 from seesay.describe import Describer
 
@@ -69,6 +69,7 @@ def test_streaming(client: openai.OpenAI, load: Callable[[str], Describer]) -> N
     assert text == load("caption").caption(picture(4)).text
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
     assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == len(load("caption").caption(picture(4)).tokens)
 
 
 def test_vectors_of_texts_and_pictures(client: openai.OpenAI, load: Callable[[str], Describer]) -> None:
@@ -109,3 +110,14 @@ def test_errors_are_the_clients_own(client: openai.OpenAI) -> None:
         client.chat.completions.create(model="full", messages=path)
     with pytest.raises(openai.BadRequestError, match="cannot make vectors"):
         client.embeddings.create(model="caption", input="a cat")
+    with pytest.raises(openai.BadRequestError, match="tokens of another model"):
+        client.embeddings.create(model="full", input=[[1, 2, 3]])
+    with pytest.raises(openai.BadRequestError, match="0 inputs"):
+        client.embeddings.create(model="full", input=[])
+
+
+def test_null_is_what_was_left_out(server: str) -> None:
+    chat = {"model": "caption", "messages": [message(1, "Describe it")], "n": None, "stream": None, "max_tokens": None}
+    assert http.post(f"{server}/v1/chat/completions", json=chat).json()["choices"][0]["message"]["content"]
+    vectors = {"model": "full", "input": "a cat", "encoding_format": None, "dimensions": None}
+    assert http.post(f"{server}/v1/embeddings", json=vectors).status_code == 200

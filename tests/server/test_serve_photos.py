@@ -83,6 +83,8 @@ def test_a_folder_is_indexed_listed_and_shown(filled: str, album: Path) -> None:
     with Image.open(album / one["name"]) as file:
         assert Image.open(io.BytesIO(http.get(f"{address}/picture").content)).size == file.size
     assert http.get(f"{filled}/v1/library/photos/999").status_code == 404
+    for part in ("", "/thumbnail", "/picture", "/original"):
+        assert http.get(f"{filled}/v1/library/photos/{'9' * 30}{part}").status_code == 400
 
 
 def test_a_caption_is_edited_found_and_undone(filled: str) -> None:
@@ -100,6 +102,7 @@ def test_a_caption_is_edited_found_and_undone(filled: str) -> None:
     again = http.post(f"{address}/undo", json={"version": told["versions"][0]["id"]}).json()
     assert again["caption"] == "Grandmother's zeppelin"
     assert http.put(address, json={"caption": " "}).status_code == 400
+    assert http.post(f"{address}/undo", json={"version": 10**30}).status_code == 400
 
 
 def test_uploads_are_kept_once_under_a_name_that_leads_nowhere_else(serve: Serve, tmp_path: Path) -> None:
@@ -118,6 +121,29 @@ def test_uploads_are_kept_once_under_a_name_that_leads_nowhere_else(serve: Serve
     assert (folder / "evil name.png").read_bytes() == picture(1)
     assert upload(b"no picture", "a.png").status_code == 422
     assert http.get(f"{url}/v1/library").json()["photos"] == 3
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_names_of_uploads_are_as_long_as_a_disk_allows(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("exFAT knows no links")
+
+    if not links:
+        monkeypatch.setattr("os.link", refuse)
+    url = serve("caption", library=tmp_path / "library.db")
+    head = {"Content-Type": "image/png"}
+    for number in (1, 2):
+        asked = {"name": f"{'猫' * 200}.png"}
+        told = http.post(f"{url}/v1/library/photos", params=asked, content=picture(number), headers=head)
+        assert told.status_code == 200
+    kept = sorted((tmp_path / "library-photos").iterdir())
+    assert [path.read_bytes() for path in kept] == [picture(2), picture(1)]
+    assert kept[0].name == f"{'猫' * 66} 2.png"
+    monkeypatch.setattr("seesay.server.photos._name", refuse)
+    assert http.post(f"{url}/v1/library/photos", content=picture(3), headers=head).status_code == 500
+    assert sorted((tmp_path / "library-photos").iterdir()) == kept
 
 
 def test_exports_are_files(filled: str, album: Path) -> None:
@@ -161,7 +187,7 @@ def test_whoever_has_a_key_edits_but_names_no_folders_of_the_server(serve: Serve
 
 
 def test_what_is_no_folder_is_refused_and_a_broken_photograph_costs_itself(filled: str, album: Path) -> None:
-    for folder in ("relative", str(album / "nowhere"), str(album / "cat.jpg")):
+    for folder in ("relative", str(album / "nowhere"), str(album / "cat.jpg"), "~nosuchuser/x", f"/{'x' * 5000}"):
         assert http.post(f"{filled}/v1/library/index", json={"folders": [folder]}).status_code == 400
     (album / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
     (album / "new.png").write_bytes(picture(5))

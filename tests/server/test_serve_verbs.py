@@ -111,6 +111,7 @@ def test_what_a_model_cannot_do_names_one_that_can(server: str) -> None:
         ({"image": "data:image/png;base64,AAAA"}, 422, "not a picture"),
         ({"image": data_uri(picture(8)[:-900])}, 422, "truncated"),
         ({"image": "http://127.0.0.1/cat.jpg"}, 403, "not fetched"),
+        ({"image": "http://[abc/x.jpg"}, 422, "no address"),
         ({"image": data_uri(picture(8)), "nucleus": True, "beams": 3}, 400, "nucleus"),
         ({"image": data_uri(picture(8)), "top_p": 7, "nucleus": True}, 400, "top_p"),
     ],

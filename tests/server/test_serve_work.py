@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import pytest
 from real_servers import data_uri, http, picture, ready, running
 
 from seesay.describe import CaptionOptions, Describer, Seen
-from seesay.errors import ModelNotFound, ServiceError
+from seesay.errors import ModelNotFound, ServiceError, UsageError
 from seesay.library import Indexer, Library
 from seesay.server import ServerSettings, create_app
+from seesay.server.bodies import somewhere
 from seesay.server.metrics import Metrics
+from seesay.server.photos import Filters
+from seesay.server.searching import SearchRequest
 from seesay.server.worker import Worker
 
 
@@ -191,6 +195,27 @@ def test_a_model_that_cannot_be_loaded_is_said_and_tried_again(load: Callable[[s
         assert http.get(f"{url}/ready").status_code == 200
 
 
+def test_another_model_that_cannot_be_loaded_leaves_the_server_ready(load: Callable[[str], Describer]) -> None:
+    def some(name: str) -> Describer:
+        if name == "gone":
+            raise ModelNotFound(f"No model {name}", "Fetch it.")
+        return load(name)
+
+    with running(create_app(ServerSettings(models=("caption", "gone")), some)) as url:
+        body = {"image": data_uri(picture(1))}
+        assert http.post(f"{ready(url)}/v1/caption", json={**body, "model": "gone"}).status_code == 404
+        assert http.get(f"{url}/ready").status_code == 200
+        assert http.post(f"{url}/v1/caption", json=body).status_code == 200
+
+
+def test_names_that_end_in_a_tag() -> None:
+    worker = Worker(ServerSettings(models=("ollama:llava:latest", "full")), Metrics())
+    assert worker.name_of("ollama:llava:latest") == "ollama:llava:latest"
+    assert worker.name_of("full:latest") == worker.name_of("full") == "full"
+    with pytest.raises(ModelNotFound):
+        worker.name_of("ollama:llava")
+
+
 def test_shutdown_answers_what_it_began(watched: Callable[..., Watched]) -> None:
     model = watched(0.3)
     settings = ServerSettings(models=("caption",), batch=2)
@@ -228,3 +253,24 @@ def test_the_library_is_searched(serve: Callable[..., str], load: Callable[[str]
     like = http.post(f"{url}/v1/search", json={"image": data_uri(picture(2)), "cut": 0}).json()
     assert like["hits"][0]["path"].endswith("blue-sky.png")
     assert http.post(f"{url}/v1/search", json={}).status_code == 400
+
+
+@pytest.mark.parametrize("when", ["2023", 2023, "2023-01", "2023-01-01", "2023-01-01T00:00:00", "2023-01-01T00:00:00Z"])
+def test_dates_are_read_as_the_command_reads_them(when: object) -> None:
+    [chosen] = {SearchRequest(after=when).after, Filters(after=when).after}  # type: ignore[arg-type]
+    assert chosen == datetime(2023, 1, 1)
+
+
+def test_places_are_read_as_the_command_reads_them(serve: Callable[..., str], tmp_path: Path) -> None:
+    assert [somewhere(one) for one in ("41.9, 12.5", (41.9, 12.5))] == [(41.9, 12.5)] * 2
+    assert [somewhere(one) for one in (" Rome ", "Rome, Italy", "")] == ["Rome", "Rome, Italy", None]
+    for near in ("1000,1", (1000, 1), (float("nan"), 1), "0,nan"):
+        with pytest.raises(UsageError, match="nowhere"):
+            somewhere(near)
+    Library(tmp_path / "library.db").close()
+    url = serve("caption", library=tmp_path / "library.db")
+    for near in ([1000, 1], "1000,1"):
+        assert http.post(f"{url}/v1/search", json={"near": near}).status_code == 400
+    assert http.post(f"{url}/v1/search", json={"near": "41.9,12.5", "after": "2023-05"}).status_code == 200
+    assert http.get(f"{url}/v1/library/photos?near=41.9,12.5&after=2023-05").status_code == 200
+    assert http.get(f"{url}/v1/library/photos?after=2023-13").status_code == 400

@@ -126,16 +126,18 @@ def button(page: Page, name: str) -> Any:
 # ------------------------------------------------------------------------------------------------------------ describe
 
 
-def test_a_photograph_is_captioned_copied_explained_and_asked_about(serve: Serve, visit: Visit) -> None:
+def test_a_photograph_is_captioned_copied_explained_and_asked_about(serve: Serve, visit: Visit, tmp_path: Path) -> None:
     page = visit(serve("full"), permissions=["clipboard-read", "clipboard-write"])
-    choose(page, "cat")
+    cat = Path(shutil.copy(DEMO / "cat.jpg", tmp_path / "cat #1? (best).jpg"))
+    page.set_input_files("#files", [cat])
+    page.locator(".tile.done").wait_for(state="attached")
     caption = page.locator(".caption").inner_text()
     assert page.locator("#describe .picture").get_attribute("alt") == caption
     assert page.locator(".way").count() >= 2
     for name, expected in (
         ("Alt text", caption),
-        ("HTML", f'<img src="cat.jpg" alt="{caption}">'),
-        ("Markdown", f"![{caption}](cat.jpg)"),
+        ("HTML", f'<img src="cat%20%231%3F%20(best).jpg" alt="{caption}">'),
+        ("Markdown", f"![{caption}](cat%20%231%3F%20%28best%29.jpg)"),
     ):
         button(page, name).click()
         page.get_by_role("status").get_by_text(f"{name} copied").wait_for()

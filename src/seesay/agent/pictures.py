@@ -52,7 +52,9 @@ def _path(words: Sequence[str]) -> tuple[str, int]:
 
 
 def _there(path: str) -> bool:
-    """Whether it is a path to a picture, or to anything by its slash: a word alone is a word."""
+    """Whether it is a path to a picture, or to anything by its slash: a word alone is a word, and so is a slash."""
+    if not any(letter.isalnum() for letter in path):
+        return False
     if os.path.splitext(path)[1].lower() not in EXTENSIONS and os.sep not in path:
         return False
     return os.path.exists(os.path.expanduser(path))
@@ -70,7 +72,8 @@ def may_open(target: str, messages: Sequence[AnyMessage]) -> bool:
         return target in set(_known(messages))
     path = _real(target)
     known = {_real(one) for one in _known(messages) if not is_address(one)}
-    return path in known or any(path.startswith(os.path.join(one, "")) for one in known)
+    folders = [one for one in known if os.path.dirname(one) != one]  # the whole disk is nothing that anybody names
+    return path in known or any(path.startswith(os.path.join(one, "")) for one in folders)
 
 
 def _known(messages: Sequence[AnyMessage]) -> Iterator[str]:

@@ -10,6 +10,7 @@ do something about; a describer that cannot be used at all raises.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -66,7 +67,8 @@ class Eyes:
         """The picture's bytes. Raises ImageError."""
         if self._offline and is_address(target):
             raise ImageRefused(f"{target} is on the network, and this run is offline", "Leave offline out.")
-        return read_bytes(target, limits=self._limits, allow_private=self._allow_private)
+        source = target if is_address(target) else os.path.expanduser(target)
+        return read_bytes(source, limits=self._limits, allow_private=self._allow_private)
 
     def see(self, target: str) -> Seen:
         """The picture as the describer sees it. Raises ImageError."""

@@ -293,7 +293,7 @@ class ApiModel(Writer):
     def _parsed(self, body: Json) -> Reply:
         try:
             return self._wire.parse(body)
-        except (Malformed, AttributeError) as error:  # AttributeError: a value where the documents have an object
+        except (Malformed, AttributeError, TypeError, ValueError) as error:  # a value of an undocumented kind
             raise ImageUnanswered(
                 f"{self.name} answered in a shape that its protocol does not document: {error}", "try again"
             ) from error
@@ -423,13 +423,11 @@ def _plain(text: str) -> str:
 
 def _key(service: Service, wire: Wire) -> str:
     """The service's key from the environment, "" where it needs none. Raises ServiceError where it is missing."""
-    if service.url:
-        return os.environ.get(OTHER_KEY, "")
-    for name in wire.KEYS:
+    for name in (OTHER_KEY,) if service.url else wire.KEYS:
         if value := os.environ.get(name, "").strip():
             if not value.isascii() or any(letter.isspace() for letter in value):
                 raise ServiceError(f"{name} is no key: it holds characters that no key has", f"Correct {name}.")
             return value
-    if wire.KEYS:
+    if wire.KEYS and not service.url:
         raise ServiceError(f"{service.name} wants a key", f"Set {wire.KEYS[0]} in the environment.")
     return ""

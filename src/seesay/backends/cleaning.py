@@ -118,7 +118,7 @@ def _out_of_json(text: str) -> str:
         return text
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     only = list(value.values())
     return only[0] if len(only) == 1 and isinstance(only[0], str) else text

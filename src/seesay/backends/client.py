@@ -102,11 +102,13 @@ class Client:
             raise _Passing(f"did not answer within {self._seconds:g} seconds") from error
         except httpx2.TransportError as error:
             raise _Passing(f"broke off ({self._told(str(error) or type(error).__name__)})") from error
+        except (httpx2.InvalidURL, UnicodeError) as error:  # UnicodeError: a name that no host has
+            raise ServiceError(f"{self.base} is no address ({error})", "Check it: MODEL@ADDRESS.") from error
         if response.status_code != 200:
             self._refused(response, data)
         try:
             found = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _Passing("answered with something that is no JSON") from error
         if not isinstance(found, dict):
             raise _Passing("answered with JSON that is no object")
@@ -190,7 +192,7 @@ def _complaint(data: bytes) -> tuple[str, str]:
     {"message"}, {"detail"}."""
     try:
         body = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return data[:300].decode("utf-8", "replace"), ""
     error = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):

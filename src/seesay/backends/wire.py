@@ -142,7 +142,7 @@ def scored(tokens: object) -> tuple[tuple[str, float], ...]:
         return ()
     try:
         found = tuple((str(one["token"]), float(one["logprob"])) for one in tokens)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return ()
     return () if any(not -9999 < score <= 0 for _, score in found) else found
 

@@ -45,6 +45,9 @@ def fetch(url: str, *, limits: Limits = DEFAULT_LIMITS, allow_private: bool = Fa
     for _ in range(limits.redirects + 1):
         try:
             answer = _get(url, deadline, limits, allow_private)
+            if isinstance(answer, bytes):
+                return answer
+            url = urljoin(url, answer)
         except TimeoutError as error:
             remedy = "try again, or raise Limits(seconds=...)"
             raise ImageTooLarge(f"{url} did not finish within {limits.seconds:g} seconds", remedy) from error
@@ -52,9 +55,6 @@ def fetch(url: str, *, limits: Limits = DEFAULT_LIMITS, allow_private: bool = Fa
             raise ImageUnreadable(f"truncated or broken answer from {url} ({error!r})", "try again") from error
         except (OSError, ValueError) as error:  # look-up, connection, certificate; malformed address
             raise ImageNotFound(f"cannot reach {url} ({error})", "check the address and the network") from error
-        if isinstance(answer, bytes):
-            return answer
-        url = urljoin(url, answer)
     message = f"more than {limits.redirects} redirects, the last to {url}"
     raise ImageRefused(message, "give the final address, or raise Limits(redirects=...)")
 
@@ -164,7 +164,7 @@ def _exchange(sock: socket.socket, parts: SplitResult, host: str, deadline: floa
     response = HTTPResponse(_Timed(sock, deadline), method="GET")  # type: ignore[arg-type]  # it only calls makefile
     response.begin()
     if response.status in REDIRECTS and (location := response.getheader("Location")):
-        return location
+        return location.encode("latin-1").decode("utf-8", "replace")  # as browsers read it
     if response.status != 200:
         message = f"{parts.geturl()} answered {response.status} {response.reason}".rstrip()
         raise ImageNotFound(message, "open the address in a browser to see whether it still exists")
@@ -176,15 +176,15 @@ def _body(response: HTTPResponse, url: str, limits: Limits) -> bytes:
     announced = response.length
     limits.check_bytes(announced or 0)
     # Asked for identity, some servers compress all the same.
-    encoding = response.getheader("Content-Encoding", "identity").lower()
+    encoding = response.getheader("Content-Encoding", "").strip().lower() or "identity"
     if encoding not in ("identity", "gzip", "x-gzip", "deflate"):
         raise ImageUnreadable(f"{url} answered in {encoding}, which was not asked for", "download it in a browser")
-    inflater = None if encoding == "identity" else zlib.decompressobj(47)  # zlib or gzip, told apart by the header
+    inflater = None if encoding == "identity" else _Inflater()
     received, body = 0, bytearray()
     while chunk := response.read(CHUNK):
         received += len(chunk)
-        body += inflater.decompress(chunk, limits.bytes + 1 - len(body)) if inflater else chunk
-        limits.check_bytes(len(body))
+        body += inflater.inflate(chunk, limits.bytes + 1 - len(body)) if inflater else chunk
+        limits.check_bytes(max(received, len(body)))
         if len(body) >= SNIFFED and sniff(bytes(body[:SNIFFED])) is None:
             message = f"{url} answered with {response.getheader('Content-Type', 'no type')}, not a picture"
             raise ImageUnreadable(message, "give the address of the picture itself")
@@ -192,3 +192,23 @@ def _body(response: HTTPResponse, url: str, limits: Limits) -> bytes:
         of = f" of {announced:,}" if announced is not None else ""
         raise ImageUnreadable(f"{url} is truncated: {received:,}{of} bytes came", "try again")
     return bytes(body)
+
+
+class _Inflater:
+    """zlib or gzip, told apart by the header; gzip also of several members behind one another (RFC 1952)."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(47)
+
+    @property
+    def eof(self) -> bool:
+        """Whether the last member that began has ended."""
+        return self._member.eof
+
+    def inflate(self, data: bytes, most: int) -> bytes:
+        """So many bytes at most. Raises zlib.error."""
+        inflated = self._member.decompress(data, most)
+        while self._member.unused_data.startswith(b"\x1f\x8b") and len(inflated) < most:
+            data, self._member = self._member.unused_data, zlib.decompressobj(47)
+            inflated += self._member.decompress(data, most - len(inflated))
+        return inflated

@@ -66,7 +66,7 @@ def read_bytes(source: str | Path | bytes, *, limits: Limits = DEFAULT_LIMITS, a
         if not source:  # Path("") is the current folder
             raise ImageNotFound("an empty name", "name a picture")
         if is_inline(source):
-            return _from_data_uri(source, limits) if source[:5].lower() == "data:" else _from_base64(source, limits)
+            return _from_data_uri(source, limits) if _is_data_uri(source) else _from_base64(source, limits)
     return _from_file(Path(source), limits)
 
 
@@ -99,7 +99,7 @@ def _from_data_uri(uri: str, limits: Limits) -> bytes:
     if not comma:
         raise ImageUnreadable("a data: URI without a comma holds nothing", "write data:image/jpeg;base64,...")
     limits.check_bytes(len(payload) // 3)  # %FF is the longest way to write a byte; what it decodes to is checked next
-    if header.lower().rstrip().endswith(";base64"):
+    if re.search(r";\s*base64\s*$", header, re.IGNORECASE):
         return _from_base64(unquote(payload), limits)
     return unquote_to_bytes(payload.encode("utf-8", "surrogatepass"))
 
@@ -114,10 +114,14 @@ def is_inline(text: str) -> bool:
     """
     import base64
 
-    if text[:5].lower() == "data:":
+    if _is_data_uri(text):
         return True
     head = re.sub(r"\s", "", text[:64]).translate(URL_SAFE)[:40]
     return len(head) == 40 and BASE64.fullmatch(head) is not None and sniff(base64.b64decode(head)) is not None
+
+
+def _is_data_uri(text: str) -> bool:
+    return text[:64].lstrip()[:5].lower() == "data:"
 
 
 URL_SAFE = str.maketrans("-_", "+/")  # RFC 4648 section 5 to section 4

@@ -1,16 +1,49 @@
-"""Requests that bring a picture: as JSON with the picture in it, or the picture itself with the rest in the address."""
+"""Requests that bring a picture: as JSON with the picture in it, or the picture itself with the rest in the address.
+And what several requests hold."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from seesay.errors import UsageError
 
 Body = TypeVar("Body", bound=BaseModel)
+
+
+def _whole(moment: object) -> object:
+    """A year or a month as its first day, as the command line takes them."""
+    text = str(moment)
+    if re.fullmatch(r"\d{4}(-\d{2})?", text, re.ASCII):
+        return f"{text}-01" if "-" in text else f"{text}-01-01"
+    return moment
+
+
+def _local(moment: datetime) -> datetime:
+    """Photographs tell their own clock's time: a zone has no say."""
+    return moment.replace(tzinfo=None)
+
+
+Moment = Annotated[datetime, BeforeValidator(_whole), AfterValidator(_local)]
+"""When a photograph was taken: 2024, 2024-05, 2024-05-17, 2024-05-17T12:30:00."""
+
+
+def somewhere(near: tuple[float, float] | str) -> tuple[float, float] | str | None:
+    """Degrees north and east, or a place's name; None for "". Raises UsageError for what is on no globe."""
+    try:
+        north, east = map(float, near.split(",")) if isinstance(near, str) else near
+    except ValueError:
+        return str(near).strip() or None
+    if not (-90 <= north <= 90 and -180 <= east <= 180):
+        raise UsageError(f"{near} is nowhere on the globe", "Degrees north, then east, such as 52.5, 13.4.")
+    return north, east
 
 
 class Asked(BaseModel):

@@ -57,6 +57,8 @@ class End:
 
     cut: bool = False
     """Whether a limit ended it."""
+    tokens: int = 0
+    """As many as it wrote; 0 where the model does not tell."""
 
 
 async def say(service: Service, model: str | None, talk: Talk) -> list[Said]:
@@ -70,7 +72,7 @@ async def say(service: Service, model: str | None, talk: Talk) -> list[Said]:
             raise UsageError(f"{talk.count} replies at once", "Ask for one, again and again.")
         end = End()
         text = "".join([piece async for piece in pieces(service, model, talk, end)])
-        return [Said(text.strip(), 0, end.cut)]
+        return [Said(text.strip(), end.tokens, end.cut)]
     if wants_caption(talk.question) and ("caption" in able or "ask" not in able):
         caption = await service.worker.caption(model, talk.picture, _shortened(CaptionOptions(), talk))
         return [_said(one) for one in caption.all]
@@ -84,7 +86,7 @@ async def pieces(service: Service, model: str | None, talk: Talk, end: End) -> A
     able = await service.worker.capabilities(model)
     if not able & FREE:
         [said] = await say(service, model, talk)
-        end.cut = said.cut
+        end.cut, end.tokens = said.cut, said.tokens
         yield said.text
         return
 

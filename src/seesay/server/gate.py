@@ -36,9 +36,9 @@ class Gate:
 
     Covers: host names, where only this machine is served (a web page cannot reach it by rebinding its own name);
     requests that a page of another origin sends; keys and their rates; the size of a body, as announced and as
-    received; one time limit for a body to come, to wait and to be answered; the number of requests that wait and the
-    bytes of those that arrive, beyond which callers are told when to come back; callers that left, whose work is not
-    begun.
+    received; one time limit for a body to come, to wait and to be answered, anew for each piece of a stream; the number
+    of requests that wait and the bytes of those that arrive, beyond which callers are told when to come back; callers
+    that left, whose work is not begun.
 
     Does not cover: the time that a request's headers take (limit it in the balancer; `seesay serve` limits the number
     of connections), and work that has begun, which no thread can be made to leave.
@@ -86,7 +86,7 @@ class Gate:
         if self.settings.local and _hostname(host) not in LOCAL:
             raise Refusal(421, f"This server is not called {host!r}", "Ask for localhost.")
         origin = headers.get("origin")
-        if origin and scope["method"] not in READING and urlsplit(origin).netloc != host:
+        if origin and scope["method"] not in READING and origin.partition("://")[2] != host:
             raise Refusal(403, f"A page of {origin} may not ask this server", "Ask from a page of its own.")
         if self.doorkeeper.open or not KEYED.match(scope["path"]):
             return ""
@@ -102,20 +102,26 @@ class Gate:
     async def _work(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         """Read the body, then answer, while watching whether the caller is still there."""
         body = bytearray()
+        coming = Coming(receive)
+
+        async def tell(message: Message) -> None:
+            patience.reschedule(asyncio.get_running_loop().time() + self.settings.seconds)
+            await answer(message)
+
         try:
-            async with asyncio.timeout(self.settings.seconds):
+            async with asyncio.timeout(self.settings.seconds) as patience:
                 try:
                     self._check_room()
-                    there = await self._arrive(scope, receive, body)
+                    there = await self._arrive(scope, coming, body)
                 except Refusal:
-                    await _pass_over(receive, self.settings.body)
+                    await _pass_over(coming, self.settings.body)
                     raise
                 if not there:
                     self.metrics.left()
                     return
                 self._check_room()  # again, for a slow body takes no place from those that are there
                 with self._place():
-                    await self._answer(scope, receive, answer, bytes(body))
+                    await self._answer(scope, receive, answer, tell, bytes(body))
         except TimeoutError:
             if answer.begun:
                 raise
@@ -160,8 +166,8 @@ class Gate:
                 return True
             self._check_room()
 
-    async def _answer(self, scope: Scope, receive: Receive, answer: Answer, body: bytes) -> None:
-        """The app's answer to a body that is there; ended where the caller leaves."""
+    async def _answer(self, scope: Scope, receive: Receive, answer: Answer, tell: Send, body: bytes) -> None:
+        """The app's answer to a body that is there, through `tell`; ended where the caller leaves."""
         left: Message = {"type": "http.disconnect"}
         given = False
 
@@ -176,7 +182,7 @@ class Gate:
             while await receive() != left:
                 pass
 
-        answering = asyncio.ensure_future(self.app(scope, replay, answer))
+        answering = asyncio.ensure_future(self.app(scope, replay, tell))
         leaving = asyncio.ensure_future(leave())
         try:
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -191,17 +197,28 @@ class Gate:
                     await task
 
 
-async def _pass_over(receive: Receive, most: int) -> None:
+async def _pass_over(coming: Coming, most: int) -> None:
     """Let the rest of a refused body come, up to so many bytes and seconds: a caller that is still sending would not
     read the answer, but find the connection broken."""
     passed = 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE):
-            while passed <= most:
-                message = await receive()
+            while coming.more and passed <= most:
+                message = await coming()
                 passed += len(message.get("body", b""))
-                if not message.get("more_body"):
-                    return
+
+
+class Coming:
+    """`receive`, and whether more of the body comes."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.more = True
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self.more = bool(message.get("more_body"))
+        return message
 
 
 class Answer:
@@ -238,8 +255,10 @@ def _secret(headers: Mapping[str, str]) -> str:
         return secret.strip()
     if "x-api-key" in headers:
         return headers["x-api-key"]
+    cookies = [one.strip() for one in headers.get("cookie", "").split(";")]
+    ours = next((one for one in cookies if one.startswith(f"{COOKIE}=")), "")  # others' may be what no cookie is
     try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        cookie = SimpleCookie(ours).get(COOKIE)
     except CookieError:
         return ""
     return cookie.value if cookie else ""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import unquote, urlsplit
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp
 import seesay
 from seesay.asking import AskOptions
 from seesay.describe import CaptionOptions
-from seesay.errors import ImageRefused, SeesayError, UsageError
+from seesay.errors import ImageNotFound, ImageRefused, SeesayError, UsageError
 from seesay.images import Limits, read_bytes
 from seesay.images.reading import is_inline
 from seesay.library import Query
@@ -61,8 +62,12 @@ class Roots:
         """The bytes of a picture. A relative path begins at the first root. Raises ImageError."""
         if is_inline(source):
             return read_bytes(source, limits=limits)
-        path = self.folders[0] / source.removeprefix("file://")
-        if not self.holds(path):
+        try:
+            path = self.folders[0] / (unquote(urlsplit(source).path) if source.startswith("file://") else source)
+            inside = self.holds(path)
+        except ValueError as error:  # a NUL, brackets
+            raise ImageNotFound(f"{source[:200]!r} is no path ({error})", "Name a picture by its path.") from error
+        if not inside:
             raise ImageRefused(
                 f"{source} is outside the folders that may be read",
                 f"Name a picture below {', '.join(map(str, self.folders))}.",

@@ -18,7 +18,7 @@ import seesay
 from seesay.errors import UsageError
 from seesay.server.bodies import JsonRoute
 from seesay.server.conversation import End, Talk, pieces, plain_words_only
-from seesay.server.openai import Loose, turns_of
+from seesay.server.openai import Loose, turns_of, vectors_of
 from seesay.server.service import Service, Serving
 
 router = APIRouter(prefix="/api", tags=["Ollama"], route_class=JsonRoute)
@@ -53,6 +53,12 @@ class ChatRequest(Loose):
     stream: bool = True
     format: Any = None
     options: Options | None = None
+
+
+class EmbedRequest(Loose):
+    model: str | None = None
+    input: str | list[str]
+    dimensions: int | None = None
 
 
 class ModelRequest(Loose):
@@ -118,10 +124,11 @@ async def _told(
 
     def end(text: str) -> Mapping[str, object]:
         took = time.perf_counter_ns() - start
-        counts = {"prompt_eval_count": 0, "prompt_eval_duration": 0, "eval_count": 0, "eval_duration": took}
+        counts = {"prompt_eval_count": 0, "prompt_eval_duration": 0}
+        written = {"eval_count": ended.tokens, "eval_duration": took}
         times = {"total_duration": took, "load_duration": 0}
         reason = "length" if ended.cut else "stop"
-        return {**_head(name), **shaped(text), "done": True, "done_reason": reason, **times, **counts}
+        return {**_head(name), **shaped(text), "done": True, "done_reason": reason, **times, **counts, **written}
 
     if not stream:
         return JSONResponse(end((first + "".join([piece async for piece in coming])).strip()))
@@ -134,6 +141,22 @@ async def _told(
             yield json.dumps(end("")) + "\n"
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+@router.post("/embed")
+async def embed(asked: EmbedRequest, service: Serving) -> Mapping[str, object]:
+    """Vectors of texts, comparable with each other."""
+    start = time.perf_counter_ns()
+    name = service.worker.name_of(asked.model)
+    inputs = [asked.input] if isinstance(asked.input, str) else asked.input
+    found = await vectors_of(service, name, inputs, asked.dimensions)
+    times = {"total_duration": time.perf_counter_ns() - start, "load_duration": 0}
+    return {
+        "model": _tagged(name),
+        "embeddings": [one.vector.tolist() for one in found],
+        **times,
+        "prompt_eval_count": 0,
+    }
 
 
 async def _only_picture(service: Service, images: list[str] | None) -> bytes:

@@ -14,13 +14,13 @@ from uuid import uuid4
 import numpy as np
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from seesay.errors import CapabilityError, UsageError
 from seesay.images.reading import is_inline
 from seesay.records import Embedding, Turn
 from seesay.server.bodies import JsonRoute
-from seesay.server.conversation import End, Said, Talk, pieces, plain_words_only, say
+from seesay.server.conversation import End, Talk, pieces, plain_words_only, say
 from seesay.server.service import Service, Serving
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"], route_class=JsonRoute)
@@ -31,6 +31,12 @@ class Loose(BaseModel):
     """What other programs send has fields for other models; those are passed over."""
 
     model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        """null is documented for what is left out."""
+        return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
 
 
 class ImageUrl(Loose):
@@ -104,7 +110,9 @@ async def chat_completions(asked: ChatRequest, service: Serving) -> Response:
         }
         for index, one in enumerate(said)
     ]
-    return JSONResponse({**head, "object": "chat.completion", "choices": choices, "usage": _usage(said)})
+    return JSONResponse(
+        {**head, "object": "chat.completion", "choices": choices, "usage": _usage(sum(one.tokens for one in said))}
+    )
 
 
 async def talk_of(service: Service, asked: ChatRequest) -> Talk:
@@ -153,15 +161,14 @@ async def _streamed(service: Service, asked: ChatRequest, talk: Talk, head: Mapp
                 yield event({"content": piece})
             yield event({}, "length" if end.cut else "stop")
             if asked.stream_options and asked.stream_options.include_usage:
-                yield f"data: {json.dumps({**head, 'choices': [], 'usage': _usage(())})}\n\n"
+                yield f"data: {json.dumps({**head, 'choices': [], 'usage': _usage(end.tokens)})}\n\n"
             yield "data: [DONE]\n\n"
 
     return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
 
-def _usage(said: Sequence[Said]) -> Mapping[str, int]:
+def _usage(tokens: int) -> Mapping[str, int]:
     """Tokens that were written; a picture has none that anybody pays for."""
-    tokens = sum(one.tokens for one in said)
     return {"prompt_tokens": 0, "completion_tokens": tokens, "total_tokens": tokens}
 
 
@@ -169,7 +176,7 @@ def _usage(said: Sequence[Said]) -> Mapping[str, int]:
 
 
 class EmbeddingsRequest(Loose):
-    input: str | list[str] = Field(description="Texts, or pictures as data: URIs.")
+    input: str | list[str] | list[int] | list[list[int]] = Field(description="Texts, or pictures as data: URIs.")
     model: str | None = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
@@ -178,25 +185,38 @@ class EmbeddingsRequest(Loose):
 @router.post("/embeddings")
 async def embeddings(asked: EmbeddingsRequest, service: Serving) -> Response:
     """Vectors of texts and of pictures, comparable with each other."""
-    inputs = [asked.input] if isinstance(asked.input, str) else asked.input
+    inputs = [one for one in ([asked.input] if isinstance(asked.input, str) else asked.input) if isinstance(one, str)]
+    if asked.input and not inputs:
+        raise UsageError(
+            "The inputs are tokens of another model's",
+            "Send texts; LangChain does with OpenAIEmbeddings(check_embedding_ctx_length=False).",
+        )
+    found = await vectors_of(service, asked.model, inputs, asked.dimensions)
+    data = [
+        {"object": "embedding", "index": place, "embedding": _numbers(one, asked.encoding_format)}
+        for place, one in enumerate(found)
+    ]
+    usage = {"prompt_tokens": 0, "total_tokens": 0}
+    return JSONResponse({"object": "list", "data": data, "model": found[0].model, "usage": usage})
+
+
+async def vectors_of(
+    service: Service, model: str | None, inputs: Sequence[str], dimensions: int | None
+) -> list[Embedding]:
+    """Of texts, and of pictures as data: URIs. Raises UsageError for too many, and for another width than it has."""
     if not 1 <= len(inputs) <= 256:
         raise UsageError(f"{len(inputs)} inputs", "Give 1 to 256.")
     found: dict[int, Embedding] = {}
     texts = [place for place, one in enumerate(inputs) if not is_inline(one)]
     if texts:
-        vectors = await service.worker.embed_texts(asked.model, [inputs[place] for place in texts])
+        vectors = await service.worker.embed_texts(model, [inputs[place] for place in texts])
         found |= zip(texts, vectors, strict=True)
     for place in sorted(set(range(len(inputs))) - set(texts)):
-        found[place] = await service.worker.embed_image(asked.model, await service.picture(inputs[place]))
+        found[place] = await service.worker.embed_image(model, await service.picture(inputs[place]))
     width = len(found[0].vector)
-    if asked.dimensions not in (None, width):
-        raise UsageError(f"{asked.dimensions} dimensions; this model has {width}", "Leave dimensions out.")
-    data = [
-        {"object": "embedding", "index": place, "embedding": _numbers(found[place], asked.encoding_format)}
-        for place in range(len(inputs))
-    ]
-    usage = {"prompt_tokens": 0, "total_tokens": 0}
-    return JSONResponse({"object": "list", "data": data, "model": found[0].model, "usage": usage})
+    if dimensions not in (None, width):
+        raise UsageError(f"{dimensions} dimensions; this model has {width}", "Leave dimensions out.")
+    return [found[place] for place in range(len(inputs))]
 
 
 def _numbers(one: Embedding, form: str) -> str | list[float]:

@@ -9,6 +9,7 @@ Does not cover: other people with an account on this machine, who may ask as its
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Request
+from fastapi import Path as InPath
 from fastapi import Query as Given
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,6 +37,7 @@ from seesay.library import Library, Query
 from seesay.library.editing import Version, edit, embed_caption, history, restore, undo_edit
 from seesay.library.export import to_coco, to_csv, to_jsonl, to_xmp
 from seesay.library.listing import Record, facets, listed, record, records
+from seesay.server.bodies import Moment, somewhere
 from seesay.server.intake import Intake
 from seesay.server.refusals import Refusal
 from seesay.server.service import Service, Serving
@@ -51,14 +54,17 @@ FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 OURS = {"Cross-Origin-Resource-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
 """Pages of others may not show pictures of ours."""
 Only = Given(description="These alone, as numbers with commas between.")
+LARGEST = 2**63 - 1
+"""What a database's number holds."""
+Item = Annotated[int, InPath(ge=0, le=LARGEST)]
 Result = TypeVar("Result")
 
 
 class Filters(BaseModel):
     """Which photographs."""
 
-    after: datetime | None = None
-    before: datetime | None = None
+    after: Moment | None = None
+    before: Moment | None = None
     near: str = ""
     within: float = 10.0
     camera: str = ""
@@ -142,7 +148,9 @@ class Caption(Strict):
 
 
 class Restored(Strict):
-    version: int | None = Field(None, description="One of its history; the one before the present by default.")
+    version: int | None = Field(
+        None, ge=0, le=LARGEST, description="One of its history; the one before the present by default."
+    )
 
 
 class Folders(Strict):
@@ -233,13 +241,13 @@ def photos(
 
 
 @router.get("/photos/{item}")
-def photo(service: Serving, item: int) -> Known:
+def photo(service: Serving, item: Item) -> Known:
     """All that is known of a photograph, and every caption that it had."""
     return _asked(service, lambda library: _known(record(library, item), history(library, item)))
 
 
 @router.get("/photos/{item}/thumbnail", response_class=Response)
-def thumbnail(service: Serving, item: int, side: Annotated[int, Given(ge=64, le=512)] = 320) -> Response:
+def thumbnail(service: Serving, item: Item, side: Annotated[int, Given(ge=64, le=512)] = 320) -> Response:
     """A small JPEG."""
     found = _asked(service, lambda library: record(library, item))
     made = Thumbnails(service.settings.machine.cache, service.settings.limits).of(found, side)
@@ -247,7 +255,7 @@ def thumbnail(service: Serving, item: int, side: Annotated[int, Given(ge=64, le=
 
 
 @router.get("/photos/{item}/picture", response_class=Response)
-def picture(service: Serving, item: int) -> Response:
+def picture(service: Serving, item: Item) -> Response:
     """The picture upright and as a JPEG of at most 2,048 pixels, whatever its format; of a video the scene's frame."""
     found = _asked(service, lambda library: record(library, item))
     made = Thumbnails(service.settings.machine.cache, service.settings.limits).picture(found, SIDE)
@@ -255,7 +263,7 @@ def picture(service: Serving, item: int) -> Response:
 
 
 @router.get("/photos/{item}/original", response_class=FileResponse)
-def original(service: Serving, item: int) -> FileResponse:
+def original(service: Serving, item: Item) -> FileResponse:
     """The file itself."""
     path = _asked(service, lambda library: record(library, item)).paths[0]
     if not path.is_file():
@@ -267,13 +275,13 @@ def original(service: Serving, item: int) -> FileResponse:
 
 
 @router.put("/photos/{item}/caption")
-async def write_caption(service: Serving, item: int, said: Caption) -> Known:
+async def write_caption(service: Serving, item: Item, said: Caption) -> Known:
     """A person's caption in place of the one that stands there, which stays in the history."""
     return await _changed(service, item, lambda library: edit(library, item, said.caption))
 
 
 @router.post("/photos/{item}/caption/undo")
-async def undo(service: Serving, item: int, wanted: Restored | None = None) -> Known:
+async def undo(service: Serving, item: Item, wanted: Restored | None = None) -> Known:
     """The caption before the present one in force again, or another of the history."""
     version = wanted.version if wanted else None
 
@@ -338,19 +346,35 @@ def _keep(service: Service, name: str, data: bytes) -> Path:
     folder = place.absolute().with_name(f"{place.stem}-photos")
     folder.mkdir(parents=True, exist_ok=True)
     stem, suffix = os.path.splitext(os.path.basename(name.replace("\\", "/")))
-    stem = re.sub(r"[^\w .()-]", "_", stem).strip(" .")[:100] or "photograph"
+    stem = _cut(re.sub(r"[^\w .()-]", "_", stem).strip(" ."), 200) or "photograph"
     suffix = suffix.lower() if suffix.lower() in EXTENSIONS else SUFFIXES.get(kind, f".{kind.value.lower()}")
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".partial", delete=False) as file:
-        file.write(data)
-    for number in range(1, 10_000):
-        free = folder / f"{stem}{'' if number == 1 else f' {number}'}{suffix}"
-        try:
-            os.link(file.name, free)  # fails where the name is taken, as a rename would not
-            break
-        except FileExistsError:
-            continue
-    os.unlink(file.name)
+    handle, partial = tempfile.mkstemp(dir=folder, prefix=".", suffix=".partial")
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+        for number in range(1, 10_000):
+            with contextlib.suppress(FileExistsError):
+                _name(partial, folder / f"{stem}{'' if number == 1 else f' {number}'}{suffix}")
+                break
+    finally:
+        Path(partial).unlink(missing_ok=True)
     return folder
+
+
+def _cut(name: str, most: int) -> str:
+    """So many bytes of a name at most, which is how file systems count."""
+    return name.encode()[:most].decode(errors="ignore")
+
+
+def _name(partial: str, free: Path) -> None:
+    """A file under its name. Raises FileExistsError where that is taken, as a rename would not."""
+    try:
+        os.link(partial, free)
+    except FileExistsError:
+        raise
+    except OSError:  # exFAT and many network drives know no links
+        free.open("xb").close()
+        os.replace(partial, free)
 
 
 @router.post("/index", status_code=202)
@@ -359,10 +383,11 @@ async def index(service: Serving, request: Request, wanted: Folders) -> Indexing
     _check_may_change(service)
     if not service.settings.local:
         raise Refusal(403, "Folders of the server are not named from elsewhere", "At the server: seesay index FOLDER.")
-    paths = [Path(one).expanduser() for one in wanted.folders]
+    paths = [Path(os.path.expanduser(one)) for one in wanted.folders]
     for path in paths:
-        if not path.is_absolute() or not path.is_dir():
-            raise UsageError(f"{path} is no folder of this machine", "Give its whole path, such as /home/me/Pictures.")
+        if not path.is_absolute() or not os.path.isdir(path):
+            remedy = "Give its whole path, such as /home/me/Pictures."
+            raise UsageError(f"{str(path)[:200]} is no folder of this machine", remedy)
     await _intake(request).start(paths)
     return progress(request)
 
@@ -475,21 +500,10 @@ def _numbers(items: str) -> list[int] | None:
 
 def _filters(chosen: Filters) -> Query | None:
     """As the library takes them; None for none. Raises UsageError for a place that is on no globe."""
-    near: tuple[float, float] | str | None = chosen.near.strip() or None
-    if near and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*,\s*-?\d+(\.\d+)?\s*", chosen.near):
-        north, east = map(float, chosen.near.split(","))
-        if not (-90 <= north <= 90 and -180 <= east <= 180):
-            raise UsageError(f"{chosen.near} is nowhere on the globe", "Degrees north, then east, such as 52.5, 13.4.")
-        near = north, east
-    after, before = _local(chosen.after), _local(chosen.before)
-    if not (near or chosen.camera or after or before):
+    near = somewhere(chosen.near)
+    if not (near or chosen.camera or chosen.after or chosen.before):
         return None
-    return Query(near=near, within=chosen.within, camera=chosen.camera, after=after, before=before)
-
-
-def _local(moment: datetime | None) -> datetime | None:
-    """Photographs tell their own clock's time: a zone has no say."""
-    return None if moment is None else moment.replace(tzinfo=None)
+    return Query(near=near, within=chosen.within, camera=chosen.camera, after=chosen.after, before=chosen.before)
 
 
 def _photo(one: Record) -> OnePhoto:

@@ -32,7 +32,10 @@ def picture_bytes(source: str, settings: ServerSettings) -> bytes:
 
 
 def _check_host(address: str, allowed: tuple[str, ...]) -> None:
-    host = (urlsplit(address).hostname or "").lower()
+    try:
+        host = (urlsplit(address).hostname or "").lower()
+    except ValueError as error:
+        raise ImageUnreadable(f"{address[:200]} is no address ({error})", "Correct it.") from error
     if not any(fnmatchcase(host, pattern.lower()) for pattern in allowed):
         raise ImageRefused(
             f"Pictures at addresses of {host} are not fetched here",

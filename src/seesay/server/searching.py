@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from seesay.describe import Describer
 from seesay.library import Found, Hit, Query
-from seesay.server.bodies import Asked, described, read
+from seesay.server.bodies import Asked, Moment, described, read, somewhere
 from seesay.server.native import digits
 from seesay.server.service import Serving
 
@@ -22,8 +21,8 @@ router = APIRouter(prefix="/v1", tags=["library"])
 class SearchRequest(Asked):
     text: str = Field("", description='Words, in any order; "in quotes" as a phrase.')
     image: str | bytes | None = Field(None, description="Pictures like this one.")
-    after: datetime | None = Field(None, description="Taken then or later.")
-    before: datetime | None = None
+    after: Moment | None = Field(None, description="Taken then or later.")
+    before: Moment | None = None
     near: tuple[float, float] | str | None = Field(None, description="Degrees north and east, or a place's name.")
     within: float = Field(10.0, gt=0, description="Kilometres from there.")
     camera: str = ""
@@ -63,10 +62,10 @@ class SearchResponse(BaseModel):
 @router.post("/search", openapi_extra=described(SearchRequest))
 async def search(asked: Annotated[SearchRequest, Depends(read(SearchRequest))], service: Serving) -> SearchResponse:
     """Photographs of the library by words, by a picture, or both, with the reasons."""
-    names = ("text", "after", "before", "near", "within", "camera", "limit", "rerank", "cut")
+    names = ("text", "after", "before", "within", "camera", "limit", "rerank", "cut")
     chosen: dict[str, Any] = {name: getattr(asked, name) for name in names}
     like = None if asked.image is None else await service.picture(asked.image)
-    query = Query(like=like, **{**chosen, "after": _local(asked.after), "before": _local(asked.before)})
+    query = Query(like=like, near=somewhere(asked.near or ""), **chosen)
     find: Callable[[Describer], Found] = partial(service.search.find, query)
     found = await service.worker.call(asked.model, find)
     return SearchResponse(
@@ -75,11 +74,6 @@ async def search(asked: Annotated[SearchRequest, Depends(read(SearchRequest))], 
         dismissed=found.dismissed,
         left_out=list(found.left_out),
     )
-
-
-def _local(moment: datetime | None) -> datetime | None:
-    """Photographs tell their own clock's time: a zone has no say."""
-    return None if moment is None else moment.replace(tzinfo=None)
 
 
 def hit_row(hit: Hit) -> OneHit:

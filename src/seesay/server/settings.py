@@ -32,7 +32,7 @@ class ServerSettings:
     wait: float = 0.004
     """Seconds that a picture waits for company, where others come at the same time."""
     seconds: float = 60.0
-    """For a whole request: to arrive, to wait and to be answered."""
+    """For a whole request: to arrive, to wait and to be answered; from then on for each piece of a stream."""
     body: int = 48 * 2**20
     """Bytes of a request: a picture within `limits` as base64, and its question."""
     held: int = 2**29

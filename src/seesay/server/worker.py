@@ -135,8 +135,8 @@ class Worker:
         names = self.settings.names
         if not wanted:
             return names[0]
-        for name in names:
-            if wanted.removesuffix(":latest") == name:
+        for name in (wanted, wanted.removesuffix(":latest")):
+            if name in names:
                 return name
         raise ModelNotFound(f"No model {wanted!r} is served here", f"Ask for one of: {', '.join(names)}.")
 
@@ -317,7 +317,8 @@ class Worker:
             try:
                 hosted = Hosted(self._load(name))
             except Exception as error:
-                self._problem = f"{name} cannot be loaded: {error}"
+                if name == self.settings.names[0]:  # another that fails leaves this one ready
+                    self._problem = f"{name} cannot be loaded: {error}"
                 raise
             self._hosted[name] = hosted
             self._capabilities[name] = hosted.model.capabilities

@@ -5,8 +5,8 @@ const HTML = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 /** What one copies: a name, and the text made of a caption and a file's name. */
 export const FORMS = [
   ["Alt text", (caption) => caption],
-  ["HTML", (caption, name) => `<img src="${html(encodeURI(name))}" alt="${html(caption)}">`],
-  ["Markdown", (caption, name) => `![${markdown(caption)}](${encodeURI(name).replace(/[()]/g, (one) => (one === "(" ? "%28" : "%29"))})`],
+  ["HTML", (caption, name) => `<img src="${html(encodeURIComponent(name))}" alt="${html(caption)}">`],
+  ["Markdown", (caption, name) => `![${markdown(caption)}](${encodeURIComponent(name).replace(/[()]/g, (one) => (one === "(" ? "%28" : "%29"))})`],
 ];
 
 export function html(text) {
