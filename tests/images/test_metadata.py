@@ -63,6 +63,7 @@ def test_exif_says_when_and_where() -> None:
         description="written by the camera",
         camera="Canon EOS 5D",
         coordinates=(41.889, 12.47),
+        descriptions=(("written by the camera", ""),),
     )
 
 
@@ -149,3 +150,61 @@ def test_a_camera_has_its_makers_name_once() -> None:
     told = exif()
     told[0x010F], told[0x0110] = "SONY", "ILCE-7M3"
     assert photo_facts(jpeg(exif=told)).camera == "SONY ILCE-7M3"
+
+
+def test_what_cameras_write_on_every_photograph_is_no_description() -> None:
+    told = exif()
+    for words in ("OLYMPUS DIGITAL CAMERA         ", "Sony DSC", "DCIM\\100MEDIA\\DJI_0001.JPG", "default"):
+        told[0x010E] = words
+        assert photo_facts(jpeg(exif=told)).description == "", words
+    told[0x010E] = "Our digital camera"
+    assert photo_facts(jpeg(exif=told)).description == "Our digital camera"
+
+
+def test_an_empty_iptc_field_costs_nothing() -> None:
+    facts = photo_facts(with_iptc(jpeg(), [(25, b"beach"), (25, b""), (120, b"")]))
+    assert (facts.keywords, facts.description) == (("beach",), "")
+
+
+def test_every_description_is_told_whole_with_its_writer() -> None:
+    beside = XMP.replace("The  couple\n at the fountain", "by hand").replace(
+        "core:Location", 'photoshop:CaptionWriter="Anna" core:Location'
+    )
+    data = with_iptc(jpeg(exif=exif(), xmp=XMP.encode()), [(120, b"gull " * 100), (122, b"Ben")])
+    facts = photo_facts(data, sidecar=beside.encode())
+    assert facts.descriptions == (
+        ("by hand", "Anna"),
+        ("The couple at the fountain", ""),
+        (" ".join(["gull"] * 100), "Ben"),
+        ("written by the camera", ""),
+    )
+    assert len(photo_facts(with_iptc(jpeg(), [(120, b"gull " * 100)])).description) == 300
+
+
+def test_a_sidecar_says_when_where_and_with_what_camera() -> None:
+    head = 'xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+    told = (
+        'exif:DateTimeOriginal="2020-05-01T10:00:00+02:00" exif:GPSLatitude="33,51.5S" exif:GPSLongitude="151,12,30E" '
+    )
+    beside = XMP.replace('photoshop:City="Rome"', f'{head}{told}tiff:Make="NIKON" tiff:Model="D750"')
+    facts = photo_facts(jpeg(exif=exif()), sidecar=beside.encode())
+    assert (facts.taken, facts.camera) == (datetime(2020, 5, 1, 10), "NIKON D750")
+    assert facts.coordinates == (-33.858333, 151.208333)
+    within = photo_facts(jpeg(exif=exif(), xmp=beside.encode()))
+    assert (within.taken, within.camera) == (datetime(2024, 5, 17, 16, 20, 1), "Canon EOS 5D"), "the camera goes before"
+    created = XMP.replace('photoshop:City="Rome"', 'photoshop:DateCreated="2019-12-24"')
+    assert photo_facts(jpeg(), sidecar=created.encode()).taken == datetime(2019, 12, 24)
+    wrong = beside.replace("33,51.5S", "190,0N").replace("2020-05-01T10:00:00+02:00", "2020")
+    assert photo_facts(jpeg(), sidecar=wrong.encode()).coordinates is None
+    assert photo_facts(jpeg(), sidecar=wrong.encode()).taken is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_packets_are_read_in_every_unicode(encoding: str) -> None:
+    beside = '<?xml version="1.0"?>' + XMP.partition("?>\n")[2].replace("fountain", "Gänseliesel") + "\n"
+    if encoding == "utf-16":
+        beside = beside.replace("?>", ' encoding="UTF-16"?>', 1)
+    facts = photo_facts(jpeg(), sidecar=beside.encode(encoding))
+    assert facts.description == "The couple at the Gänseliesel"
+    bomb = ('<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">]>' + XMP.partition("?>")[2].replace("Rome", "&a;")).encode(encoding)
+    assert photo_facts(jpeg(), sidecar=bomb) == PhotoFacts()

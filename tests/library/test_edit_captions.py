@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -79,6 +80,26 @@ def test_a_photograph_with_other_bytes_keeps_what_a_person_wrote(
     assert record(indexed, item_of(indexed, "chelsea.jpg")).caption == WORDS, "its picture is back"
 
 
+def test_a_file_keeps_what_a_person_wrote_also_where_a_copy_does(indexed: Library, album: Path, load: Load) -> None:
+    shutil.copy(album / "chelsea.jpg", album / "copy.jpg")
+    indexer = Indexer(indexed, load("pretrain"))
+    list(indexer.index(indexer.scan([album])))
+    item = item_of(indexed, "chelsea.jpg")
+    edit(indexed, item, "A cat")
+    edit(indexed, item, WORDS)
+    before = said(indexed, item)
+    for name in ("chelsea.jpg", "copy.jpg"):
+        with (album / name).open("ab") as file:
+            file.write(b"another program was here")
+        list(indexer.index(indexer.scan([album])))
+        paths = {path.name: one for one in records(indexed, listed(indexed)) for path in one.paths}
+        assert [paths[one].caption for one in ("chelsea.jpg", "copy.jpg")] == [WORDS, WORDS]
+        assert said(indexed, item_of(indexed, "chelsea.jpg")) == before
+    undo_edit(indexed, item_of(indexed, "chelsea.jpg"))
+    assert record(indexed, item_of(indexed, "chelsea.jpg")).caption == "A cat"
+    assert indexed.rows("SELECT count(*) FROM contents") == [(4,)], "nothing waits any more"
+
+
 def test_every_version_comes_back(indexed: Library, load: Load) -> None:
     item, model = item_of(indexed, "chelsea.jpg"), load("caption").name
     told, score = record(indexed, item).caption, record(indexed, item).score
@@ -118,6 +139,7 @@ def test_what_cannot_be_a_caption_changes_nothing(indexed: Library) -> None:
         with pytest.raises(UsageError):
             edit(indexed, item, caption)
     edit(indexed, item, before[0][0])  # the same words
+    edit(indexed, item, f"{before[0][0]}\x02\0 \x1f")  # XML has no such characters
     with pytest.raises(DataError, match="no record"):
         edit(indexed, item + 1000, WORDS)
     with pytest.raises(DataError, match="never had"):
@@ -179,8 +201,25 @@ def test_a_new_caption_has_its_own_vector(library: Library, album: Path, load: L
     assert library.rows(count, [item]) == [(0,)]
     embed_caption(library, item, model)
     assert library.rows(count, [item]) == [(1,)]
+    assert {event.became for event in indexer.index(indexer.scan([album]))} == {"known"}, "it lacks nothing"
     found = {hit.item: hit.why.caption for hit in Searcher(library, model).search(Query(text=WORDS, cut=0)).hits}
     assert found[item] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_new_caption_has_a_vector_after_the_next_run(library: Library, album: Path, load: Load) -> None:
+    model = load("pretrain")
+    indexer = Indexer(library, model)
+    list(indexer.index(indexer.scan([album])))
+    item = item_of(library, "chelsea.jpg")
+    edit(library, item, WORDS)
+    assert item not in library.database.vectors(1, "caption").items, "the old caption's is in force no more"
+    became = {event.path.name: event.became for event in indexer.index(indexer.scan([album]))}
+    assert (became["chelsea.jpg"], became["coffee.jpg"]) == ("indexed", "known")
+    [(nearest, cosine)] = library.database.vectors(1, "caption").nearest(
+        model.embed_text(WORDS).vector, 1, np.array(sorted(listed(library)))
+    )
+    assert (nearest, cosine) == (item, pytest.approx(1, abs=2e-3))
+    assert record(library, item).caption == WORDS
 
 
 def content_of(library: Library, item: int) -> int:

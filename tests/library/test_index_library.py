@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +147,28 @@ def test_bad_photographs_cost_only_themselves(library: Library, album: Path, loa
     assert run(Indexer(library, load("pretrain"), retry=True), album)["failed"] == 2
 
 
+def test_a_dangling_xmp_file_and_a_time_that_no_database_takes(library: Library, album: Path, load: Load) -> None:
+    indexer = Indexer(library, load("caption"))
+    run(indexer, album)
+    (album / "chelsea.jpg.xmp").symlink_to(album / "nowhere.xmp")
+    os.utime(album / "coffee.jpg", (10_413_792_000, 10_413_792_000))  # 2300
+    assert run(indexer, album) == {"known": 3, "indexed": 1}
+    if (album / "coffee.jpg").stat().st_mtime > 2**63 / 1e9:
+        assert library.rows("SELECT max(modified) FROM files") == [(2**63 - 1,)]
+    assert run(indexer, album) == {"known": 4}
+
+
+def test_folders_are_named_as_one_stands(
+    library: Library, album: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (album.parent / "beside").mkdir()
+    monkeypatch.chdir(album.parent / "beside")
+    indexer = Indexer(library, load("caption"))
+    assert run(indexer, Path("../album")) == {"indexed": 4}
+    album.rename(album.parent / "unplugged")
+    assert indexer.scan([Path("../album")]).unreadable == (album,), "known, though it is not there"
+
+
 def test_names_that_are_no_text_and_hidden_ones(library: Library, album: Path, load: Load) -> None:
     odd = Path(str(album / "caf") + "\udce9.jpg")  # Latin-1 on a disk of UTF-8
     shutil.copy(album / "coffee.jpg", odd)
@@ -234,6 +258,17 @@ def test_files_of_others_and_of_the_future_are_refused(tmp_path: Path) -> None:
         later.connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     with pytest.raises(DataError, match="later version"):
         Library(tmp_path / "later.db")
+
+
+def test_a_library_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "l.db") as made:
+        made.execute("PRAGMA user_version = 0")
+    made.close()
+    (tmp_path / "l.db-wal").mkdir()  # in place of a disk that is read-only, where root writes too
+    begun = time.monotonic()
+    with pytest.raises(DataError, match="cannot be used"):
+        Library(tmp_path / "l.db")
+    assert time.monotonic() - begun < 20
 
 
 def test_a_library_of_the_first_version_is_brought_up(tmp_path: Path) -> None:

@@ -127,6 +127,8 @@ class TestFilters:
         assert names(filled, "dog", before=datetime(2024, 1, 1)) == ["IMG_1.jpg"]
         assert names(filled, "dog", camera="canon") == ["IMG_2.jpg"]
         assert names(filled, near="nice") == ["IMG_1.jpg"]
+        filled.connection.execute("UPDATE contents SET place = 'Ålesund, Norway', camera = 'ЗЕНИТ' WHERE id = 2")
+        assert names(filled, near="ålesund") == names(filled, camera="зенит") == ["IMG_2.jpg"]
         assert names(filled, near=(43.71, 7.30), within=5) == ["IMG_3.jpg"]
         assert names(filled, near=(43.71, 7.30), within=1) == []
         assert names(filled, near=(43.71, 7.30), within=700) == ["IMG_3.jpg", "rechnung_mai.jpg"]  # Paris: 686 km

@@ -7,7 +7,9 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from seesay.library import Indexer, Library
 from seesay.library.exiftool import ExifTool
 from seesay.library.marks import is_machine, mark
 from seesay.library.writing import undo, write_captions
-from seesay.library.xmp import EMPTY, Fields, read_fields, with_fields
+from seesay.library.xmp import EMPTY, RDF, Fields, read_fields, with_fields
 
 Load = Callable[[str], Describer]
 needs_exiftool = pytest.mark.skipif(not shutil.which("exiftool"), reason="ExifTool is not installed")
@@ -110,7 +112,52 @@ class TestPackets:
         assert read_fields(packet) == Fields("by hand", writer="Anna")
         assert read_fields(with_fields(packet, Fields("m", "", (), "w"))) == Fields("m", writer="w")
 
-    @pytest.mark.parametrize("wrong", [b"<torn", b"<a/>", b"\xff\xfe", b'<!DOCTYPE x [<!ENTITY a "b">]><a/>'])
+    def test_characters_that_xml_lacks_are_left_out(self) -> None:
+        fields = Fields("the \x08eta\0 sign", "\ud83d a\ufffe", ("\x02cat",), "w\x1f")
+        assert read_fields(with_fields(THEIRS.encode(), fields)) == Fields("the eta sign", "a", ("Urlaub", "cat"), "w")
+
+    @pytest.mark.parametrize(
+        "there",
+        [
+            'd:subject="Oma"/>',
+            "><d:subject>Oma</d:subject></rdf:Description>",
+            "><d:subject><rdf:Seq><rdf:li>Oma</rdf:li></rdf:Seq></d:subject></rdf:Description>",
+        ],
+    )
+    def test_keywords_join_those_that_are_there_however_they_are_written(self, there: str) -> None:
+        packet = EMPTY.replace('rdf:about=""/>', f'rdf:about="" xmlns:d="http://purl.org/dc/elements/1.1/" {there}')
+        assert read_fields(packet.encode()).keywords == ("Oma",)
+        made = with_fields(packet.encode(), Fields(keywords=("oma", "cat")))
+        assert read_fields(made).keywords == ("Oma", "cat")
+        assert made.count(b"/dc:subject>") + made.count(b"/d:subject>") == 1, "one list"
+
+    def test_line_breaks_of_others_stay(self) -> None:
+        packet = EMPTY.replace(
+            'rdf:about=""/>',
+            'xmlns:a="urn:a" a:note="one&#xA;two&#x9;three&#xD;"><a:n>one&#xD;two</a:n></rdf:Description>',
+        )
+        [block] = ElementTree.fromstring(with_fields(packet.encode(), Fields("a")).strip()).iter(
+            f"{{{RDF}}}Description"
+        )
+        assert block.get("{urn:a}note") == "one\ntwo\tthree\r"
+        assert block.findtext("{urn:a}n") == "one\rtwo"
+
+    def test_a_packet_in_utf_16_is_read_and_written(self) -> None:
+        packet = f'<?xml version="1.0" encoding="UTF-16"?>{DESCRIBED.partition("?>")[2]}\n'.encode("utf-16")
+        assert read_fields(packet).description == "Oma & Opa"
+        assert read_fields(with_fields(packet, Fields("Gänse"))) == Fields("Gänse", "", ("Urlaub",))
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            b"<torn",
+            b"<a/>",
+            b"\xff\xfe",
+            b'<!DOCTYPE x [<!ENTITY a "b">]><a/>',
+            EMPTY.replace('about=""/>', f'about="">{"<a>" * 1500}{"</a>" * 1500}</rdf:Description>').encode(),
+        ],
+        ids=["torn", "xml", "bytes", "doctype", "deep"],
+    )
     def test_what_is_no_xmp_is_refused(self, wrong: bytes) -> None:
         for act in (read_fields, lambda packet: with_fields(packet, Fields("a"))):
             with pytest.raises(DataError):
@@ -190,6 +237,136 @@ class TestSideCars:
         assert "my own cup" in path.read_text()
         assert became(undo(indexed, force=True)) == {"restored": 1}
         assert not path.exists()
+
+    @pytest.mark.parametrize("there", [None, THEIRS], ids=["new", "there before"])
+    def test_what_another_program_writes_between_two_captions_stays(
+        self, indexed: Library, album: Path, there: str | None
+    ) -> None:
+        photo, path = album / "coffee.jpg", album / "coffee.jpg.xmp"
+        if there:
+            path.write_text(there)
+        list(write_captions(indexed, [photo]))
+        prefix = "r" if there else "rdf"
+        theirs = f'{prefix}:Description xmlns:t="urn:t" t:history="crop"'
+        path.write_text(path.read_text().replace(f"{prefix}:Description", theirs, 1))
+        for caption in ("another caption", "a third one"):
+            indexed.connection.execute("UPDATE items SET caption = ?", [caption])
+            assert became(write_captions(indexed, [photo])) == {"written": 1}
+        assert became(undo(indexed)) == {"restored": 1}
+        assert 't:history="crop"' in path.read_text()
+        assert read_fields(path.read_bytes()) == Fields(keywords=("Urlaub",) if there else ())
+        assert became(undo(indexed)) == {}
+
+    def test_an_overwritten_description_comes_back_beside_what_others_wrote(
+        self, indexed: Library, album: Path
+    ) -> None:
+        photo, path = album / "coffee.jpg", album / "coffee.jpg.xmp"
+        path.write_text(DESCRIBED)
+        list(write_captions(indexed, [photo], overwrite_human=True))
+        path.write_text(path.read_text().replace('xmp:Rating="4"', 'xmp:Rating="5"'))
+        indexed.connection.execute("UPDATE items SET caption = 'another caption'")
+        assert became(write_captions(indexed, [photo])) == {"written": 1}
+        assert became(undo(indexed)) == {"restored": 1}
+        assert 'xmp:Rating="5"' in path.read_text()
+        assert ">Grandparents<" in path.read_text()
+        assert read_fields(path.read_bytes()) == Fields("Oma & Opa", keywords=("Urlaub",))
+
+    def test_undo_follows_a_folder_that_moved(self, indexed: Library, album: Path, load: Load) -> None:
+        list(write_captions(indexed))
+        renamed = album.rename(album.parent / "renamed")
+        assert became(undo(indexed)) == {"changed": 4}, "nobody knows yet where they are"
+        indexer = Indexer(indexed, load("caption"))
+        assert Counter(event.became for event in indexer.index(indexer.scan([renamed]))) == {"moved": 4}
+        assert became(undo(indexed)) == {"restored": 4}
+        assert not list(renamed.rglob("*.xmp"))
+
+    def test_an_xmp_file_that_somebody_deleted_is_gone(self, indexed: Library, album: Path) -> None:
+        list(write_captions(indexed, [album / "coffee.jpg"]))
+        (album / "coffee.jpg.xmp").unlink()
+        assert became(undo(indexed)) == {"restored": 1}, "somebody deleted it, and the photograph is here"
+
+    def test_a_link_stays_a_link(self, indexed: Library, album: Path, tmp_path: Path) -> None:
+        there, path = tmp_path / "there.xmp", album / "coffee.jpg.xmp"
+        there.write_text(THEIRS)
+        path.symlink_to(there)
+        assert became(write_captions(indexed, [album / "coffee.jpg"])) == {"written": 1}
+        assert path.is_symlink()
+        assert read_fields(there.read_bytes()).description == caption_of(indexed, "coffee.jpg")
+        assert became(undo(indexed)) == {"restored": 1}
+        assert (path.is_symlink(), there.read_text()) == (True, THEIRS)
+
+    def test_two_photographs_of_one_name_do_not_share_an_xmp_file(
+        self, library: Library, album: Path, load: Load, originals: dict[str, Image.Image]
+    ) -> None:
+        originals["chelsea"].save(album / "coffee.png")
+        (album / "coffee.xmp").write_text(THEIRS)
+        indexer = Indexer(library, load("caption"))
+        list(indexer.index(indexer.scan([album])))
+        names = [album / "coffee.jpg", album / "coffee.png"]
+        library.connection.execute("UPDATE items SET caption = 'caption ' || id")
+        assert became(write_captions(library, names)) == {"written": 2}
+        assert became(write_captions(library, names)) == {"same": 2}
+        assert (album / "coffee.xmp").read_text() == THEIRS
+        for name in ("coffee.jpg", "coffee.png"):
+            said = read_fields((album / f"{name}.xmp").read_bytes())
+            assert (said.description, said.keywords) == (caption_of(library, name), ("Urlaub",))
+        assert became(undo(library)) == {"restored": 2}
+        assert not (album / "coffee.png.xmp").exists()
+
+    def test_an_xmp_file_in_capitals_is_one(self, indexed: Library, album: Path) -> None:
+        (album / "coffee.XMP").write_text(DESCRIBED)
+        [one] = write_captions(indexed, [album / "coffee.jpg"])
+        assert (one.became, one.target) == ("human", album / "coffee.XMP")
+
+    def test_a_long_caption_is_known_for_ours(self, indexed: Library, album: Path, load: Load) -> None:
+        indexed.connection.execute("UPDATE items SET caption = ?", ["a dog " + "that runs over the grass " * 12])
+        list(write_captions(indexed, [album / "coffee.jpg"]))
+        path = album / "coffee.jpg.xmp"
+        path.write_text(path.read_text() + "<!-- seen by another program -->")
+        indexer = Indexer(indexed, load("caption"))
+        list(indexer.index(indexer.scan([album])))
+        assert indexed.rows("SELECT DISTINCT description FROM contents") == [("",)]
+        indexed.connection.execute("UPDATE items SET caption = 'a dog'")
+        assert became(write_captions(indexed, [album / "coffee.jpg"])) == {"written": 1}
+
+    def test_what_a_person_writes_into_the_photograph_beside_our_xmp_file_stays(
+        self, indexed: Library, album: Path, load: Load
+    ) -> None:
+        photo = album / "coffee.jpg"
+        list(write_captions(indexed, [photo]))
+        exif = Image.Exif()
+        exif[0x010E] = "Grandma 1950"
+        with Image.open(photo) as opened:
+            opened.save(photo, exif=exif, quality=95)
+        indexer = Indexer(indexed, load("caption"))
+        list(indexer.index(indexer.scan([album])))
+        assert ("Grandma 1950",) in indexed.rows("SELECT description FROM contents")
+        indexed.connection.execute("UPDATE items SET caption = 'another caption'")
+        assert became(write_captions(indexed, [photo])) == {"human": 1}
+
+    def test_a_caption_with_characters_that_xml_lacks_is_written_and_stays_ours(
+        self, indexed: Library, album: Path
+    ) -> None:
+        path = album / "coffee.jpg.xmp"
+        path.write_text(THEIRS)
+        indexed.connection.execute("UPDATE items SET caption = 'the ' || char(8) || 'eta sign'")
+        assert became(write_captions(indexed, [album / "coffee.jpg"])) == {"written": 1}
+        said = read_fields(path.read_bytes())
+        assert said.description == "the eta sign"
+        assert is_machine(said.writer, said.description)
+        assert became(write_captions(indexed, [album / "coffee.jpg"])) == {"same": 1}
+
+    def test_several_at_once_do_not_take_each_other_s_files(self, indexed: Library, album: Path) -> None:
+        def write(_: int) -> Counter[str]:
+            with Library(indexed.name) as library:
+                return became(write_captions(library))
+
+        with ThreadPoolExecutor(4) as pool:
+            told = sum(pool.map(write, range(4)), Counter[str]())
+        assert set(told) <= {"written", "same"}
+        assert became(undo(indexed)) == {"restored": 4}
+        assert not list(album.rglob("*.xmp"))
+        assert not list(album.rglob("*.partial"))
 
     def test_a_person_s_alternative_text_stays_beside_our_description(self, indexed: Library, album: Path) -> None:
         path = album / "coffee.jpg.xmp"
@@ -300,6 +477,82 @@ class TestEmbedded:
         assert told["d.tif"].became == "failed"
         assert became(told.values()) == {"written": 6, "failed": 1}
 
+    def test_keywords_that_others_add_between_two_captions_stay(self, formats: Library, album: Path) -> None:
+        photo = album / "chelsea.jpg"
+        formats.connection.execute("UPDATE items SET caption = 'cat sleeping'")
+        list(write_captions(formats, [photo], embed=True, keywords=True))
+        command = ["exiftool", "-q", "-overwrite_original", "-XMP-dc:Subject+=Urlaub", "-IPTC:Keywords+=Urlaub"]
+        subprocess.run([*command, str(photo)], check=True)
+        formats.connection.execute("UPDATE items SET caption = 'dog'")
+        assert became(write_captions(formats, [photo], embed=True, keywords=True)) == {"written": 1}
+        assert exiftool(photo)["XMP-dc:Subject"] == ["cat", "sleeping", "Urlaub", "dog"]
+        assert became(undo(formats)) == {"restored": 1}
+        found = exiftool(photo)
+        assert (found["XMP-dc:Subject"], found["IPTC:Keywords"]) == ("Urlaub", "Urlaub")
+        assert "XMP-dc:Description" not in found
+        assert "IPTC:Caption-Abstract" not in found
+
+    def test_iptc_whose_alphabet_lacks_characters_is_still_ours(self, formats: Library, album: Path) -> None:
+        photo = album / "chelsea.jpg"
+        subprocess.run(["exiftool", "-q", "-overwrite_original", "-IPTC:Keywords=Urlaub", str(photo)], check=True)
+        for caption in ("a cat – 猫 …", "two cats – 猫"):
+            formats.connection.execute("UPDATE items SET caption = ?", [caption])
+            assert became(write_captions(formats, [photo], embed=True)) == {"written": 1}
+            assert "?" in str(exiftool(photo)["IPTC:Caption-Abstract"])
+        assert became(undo(formats)) == {"restored": 1}
+        assert "IPTC:Caption-Abstract" not in exiftool(photo)
+
+    def test_a_write_that_failed_arms_no_undo(
+        self, formats: Library, album: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        photo = album / "chelsea.jpg"
+
+        def fail(*_: object) -> None:
+            raise DataError("no space left on device")
+
+        def die(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ExifTool, "write", fail)
+            assert became(write_captions(formats, [photo], embed=True)) == {"failed": 1}
+            assert formats.rows("SELECT * FROM writes") == []
+            patch.setattr(ExifTool, "write", die)
+            with pytest.raises(KeyboardInterrupt):
+                list(write_captions(formats, [photo], embed=True))
+        command = ["exiftool", "-q", "-overwrite_original", "-XMP-dc:Description=Grandma's cat"]
+        subprocess.run([*command, str(photo)], check=True)
+        assert became(undo(formats)) == {"changed": 1}
+        assert exiftool(photo)["XMP-dc:Description"] == "Grandma's cat"
+        assert became(undo(formats, force=True)) == {"restored": 1}
+
+    def test_killed_behind_the_photograph_undo_knows_it(
+        self, formats: Library, album: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from seesay.library import writing
+
+        def die(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(writing, "_note_photograph", die)
+            with pytest.raises(KeyboardInterrupt):
+                list(write_captions(formats, [album / "chelsea.jpg"], embed=True))
+        assert became(undo(formats)) == {"restored": 1}
+        assert "XMP-dc:Description" not in exiftool(album / "chelsea.jpg")
+
+    def test_a_linked_photograph_stays_a_link(self, library: Library, album: Path, tmp_path: Path, load: Load) -> None:
+        (album / "coffee.jpg").rename(tmp_path / "real.jpg")
+        (album / "coffee.jpg").symlink_to(tmp_path / "real.jpg")
+        indexer = Indexer(library, load("caption"))
+        list(indexer.index(indexer.scan([album])))
+        assert became(write_captions(library, [album / "coffee.jpg"], embed=True)) == {"written": 1}
+        assert (album / "coffee.jpg").is_symlink()
+        assert exiftool(tmp_path / "real.jpg")["XMP-dc:Description"] == caption_of(library, "coffee.jpg")
+        assert became(undo(library)) == {"restored": 1}
+        assert (album / "coffee.jpg").is_symlink()
+        assert "XMP-dc:Description" not in exiftool(tmp_path / "real.jpg")
+
     def test_one_process_reads_many_and_names_with_a_line_break_are_refused(self, album: Path) -> None:
         with ExifTool() as tool:
             for path in album.rglob("*.jpg"):
@@ -316,6 +569,11 @@ def test_without_exiftool_it_says_what_to_install(indexed: Library, monkeypatch:
     with pytest.raises(UsageError) as raised:
         list(write_captions(indexed, embed=True))
     assert "libimage-exiftool-perl" in raised.value.remedy
+
+
+def test_a_folder_may_be_named_from_beside_it(indexed: Library, album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(album / "space")
+    assert became(write_captions(indexed, [Path("../coffee.jpg"), Path("../space")])) == {"written": 3}
 
 
 def test_the_commands_write_and_undo(indexed: Library, album: Path, monkeypatch: pytest.MonkeyPatch) -> None:

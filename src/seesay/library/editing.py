@@ -16,6 +16,7 @@ from seesay.describe import Describer
 from seesay.errors import DataError, UsageError
 from seesay.library.indexing import PROBE_TEXT
 from seesay.library.store import Library
+from seesay.library.xmp import legal
 
 LONGEST = 4_000
 """Characters of a caption."""
@@ -37,11 +38,11 @@ class Version:
 
 def edit(library: Library, item: int, caption: str) -> None:
     """The caption that a person wrote is in force from now on. The vector of the earlier one goes: `embed_caption`
-    makes another.
+    makes another. Characters that XML lacks are left out.
 
     Raises DataError where there is no such item, UsageError for what cannot be a caption.
     """
-    said = " ".join(caption.split())
+    said = " ".join(word for word in map(legal, caption.split()) if word)
     if not said or len(said) > LONGEST:
         raise UsageError(f"A caption of {len(said):,} characters", f"Write 1 to {LONGEST:,}.")
     with library.writing():

@@ -69,7 +69,7 @@ class ExifTool:
             raise DataError(f"{path}: {said}", "Use side-cars for such files.")
 
     def _run(self, options: Sequence[str], path: Path) -> str:
-        lines = [*options, str(path.absolute())]
+        lines = [*options, str(path.resolve())]  # a link stays one, and what it names is changed
         if any("\n" in line or "\r" in line for line in lines):
             raise DataError(f"{path}: a line break in a name or a value", "Rename the file.")
         assert self._process.stdin is not None

@@ -19,7 +19,7 @@ from seesay.library.listing import Record
 from seesay.library.marks import mark
 from seesay.library.store import Library
 from seesay.library.writing import side_car
-from seesay.library.xmp import Fields
+from seesay.library.xmp import Fields, legal
 
 COLUMNS = (
     *("path", "caption", "log_probability", "model", "edited", "taken", "camera", "place", "latitude", "longitude"),
@@ -64,7 +64,8 @@ def to_xmp(library: Library, records: Iterable[Record], file: BinaryIO) -> int:
         for one in records:
             if one.kind != "photo" or not one.caption:
                 continue
-            fields = Fields(one.caption, one.caption, (), mark(one.author, one.caption) if one.author else "")
+            said = legal(one.caption)
+            fields = Fields(said, said, (), mark(one.author, said) if one.author else "")
             try:
                 planned = side_car(library, one.paths[0], fields)
             except (SeesayError, OSError):

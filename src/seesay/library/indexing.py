@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -16,10 +17,10 @@ from seesay.describe import Describer, Seen
 from seesay.errors import ImageError, MissingExtra, UsageError
 from seesay.images import open_image, read_bytes
 from seesay.images.limits import DEFAULT_LIMITS, Limits
-from seesay.images.metadata import PhotoFacts, photo_facts
+from seesay.images.metadata import LONGEST, PhotoFacts, photo_facts
 from seesay.library.calibration import calibrate
 from seesay.library.likeness import likeness
-from seesay.library.marks import is_machine
+from seesay.library.marks import by_people
 from seesay.library.scan import FoundFile, Scan, digest_of, scan, sidecar_of
 from seesay.library.store import Content, ContentTold, ItemTold, Library, Registered, Wants
 from seesay.records import Caption, Embedding
@@ -332,7 +333,7 @@ class Indexer:
 
 def usable(folders: Iterable[str | Path], known: Sequence[Path] = ()) -> list[Path]:
     """The folders' whole paths. Raises UsageError for one that is neither there nor known."""
-    paths = [Path(folder).absolute() for folder in folders]
+    paths = [Path(os.path.abspath(folder)) for folder in folders]
     for path in paths:
         if not path.is_dir() and path not in known:
             raise UsageError(f"{path} is no folder", "Name folders that hold photographs.")
@@ -350,8 +351,8 @@ def _event(path: Path, one: Registered, wants: Wants, told: ContentTold | None) 
 
 
 def _by_people(facts: PhotoFacts) -> PhotoFacts:
-    """Without a description that a machine wrote, ours among them: it would be found as if somebody had said so."""
-    return replace(facts, description="") if is_machine(facts.writer, facts.description) else facts
+    """Without descriptions that a machine wrote, ours among them: they would be found as if somebody had said so."""
+    return replace(facts, description=next(iter(by_people(facts.descriptions)), "")[:LONGEST])
 
 
 def _bytes_of(path: Path | None) -> bytes:

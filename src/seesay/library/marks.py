@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 PROGRAM = "Seesay"
 
@@ -23,6 +24,20 @@ def is_machine(writer: str, text: str) -> bool:
     """Whether the mark is one of ours and tells of just this text."""
     found = re.fullmatch(rf"{PROGRAM} \S+ #([0-9a-f]{{8}})", writer)
     return found is not None and found[1] == _digest(text)
+
+
+def by_people(descriptions: Sequence[tuple[str, str]], mine: str = "") -> list[str]:
+    """Those of a photograph's descriptions, each with its writer, that none of the marks tells of, and that are not
+    `mine`: a program may have carried our text to where no mark stands."""
+    writers = {writer for _, writer in descriptions}
+    ours = {text for text, _ in descriptions if any(is_machine(writer, text) for writer in writers)} | {mine}
+    ours |= set(map(_in_latin, ours))
+    return [text for text, _ in descriptions if text not in ours]
+
+
+def _in_latin(text: str) -> str:
+    """As it is read from IPTC that is not in UTF-8."""
+    return " ".join(text.encode("cp1252", "replace").decode("latin-1").split())
 
 
 def _digest(text: str) -> str:

@@ -16,6 +16,8 @@ from seesay.images.sources import natural
 Kind = Literal["photo", "video"]
 VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".3gp", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv"})
 """File names that are taken for videos."""
+LATEST = 2**63 - 1
+"""The largest number that a database takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +89,36 @@ def kind_of(name: str) -> Kind | None:
 
 def _found(entry: os.DirEntry[str], kind: Kind, sidecars: dict[str, os.DirEntry[str]]) -> FoundFile:
     known = entry.stat()
-    beside = next((sidecars[name] for name in sidecar_names(entry.name) if name in sidecars), None)
-    return FoundFile(
-        Path(entry.path), kind, known.st_size, known.st_mtime_ns, beside.stat().st_mtime_ns if beside else 0
-    )
+    beside = (modified(sidecars[name]) for name in sidecar_names(entry.name) if name in sidecars)
+    return FoundFile(Path(entry.path), kind, known.st_size, modified(entry), next((when for when in beside if when), 0))
 
 
-def sidecar_names(name: str) -> tuple[str, str]:
+def modified(file: Path | os.DirEntry[str]) -> int:
+    """When it was modified, in nanoseconds, as far as 64 bits go (the years 1677 to 2262); 0 for what is not there."""
+    try:
+        return max(-LATEST, min(file.stat().st_mtime_ns, LATEST))
+    except OSError:
+        return 0
+
+
+def sidecar_names(name: str) -> tuple[str, ...]:
     """What an XMP file beside a photograph may be called: as digiKam and darktable do, and as Adobe does."""
-    return f"{name}.xmp", f"{os.path.splitext(name)[0]}.xmp"
+    return tuple(f"{start}{end}" for start in (name, os.path.splitext(name)[0]) for end in (".xmp", ".XMP"))
 
 
 def sidecar_of(path: Path) -> Path | None:
     """The XMP file beside a photograph, where there is one."""
     beside = (path.with_name(name) for name in sidecar_names(path.name))
     return next((one for one in beside if one.is_file()), None)
+
+
+def sidecar_to_write(path: Path) -> Path:
+    """The XMP file beside a photograph, where it is that one's alone; else the one to make."""
+    own, beside = path.with_name(f"{path.name}.xmp"), sidecar_of(path)
+    if beside is None or beside.stem == path.name:
+        return beside or own
+    names = (os.path.splitext(name) for name in os.listdir(path.parent) if kind_of(name) == "photo")
+    return beside if sum(stem == path.stem for stem, _ in names) == 1 else own
 
 
 def digest_of(path: Path) -> str:

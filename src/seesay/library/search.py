@@ -408,20 +408,17 @@ def let_through(library: Library, query: Query) -> NDArray[np.int64]:
         if moment:
             conditions.append(f"c.taken {sign} ?")
             values.append(moment.isoformat())
-    if query.camera:
-        conditions.append("instr(lower(c.camera), lower(?)) > 0")
-        values.append(query.camera)
-    if isinstance(query.near, str):
-        conditions.append("instr(lower(c.place), lower(?)) > 0")
-        values.append(query.near)
     rows = library.rows(
-        "SELECT i.id, c.latitude, c.longitude FROM contents c JOIN items i ON i.content = c.id "
+        "SELECT i.id, c.latitude, c.longitude, c.camera, c.place FROM contents c JOIN items i ON i.content = c.id "
         f"WHERE {' AND '.join(conditions)} ORDER BY i.id",
         values,
     )
+    camera, place = query.camera.casefold(), query.near.casefold() if isinstance(query.near, str) else ""
+    if camera or place:  # databases know ASCII's capitals only
+        rows = [row for row in rows if camera in row[3].casefold() and place in row[4].casefold()]
     items = np.array([row[0] for row in rows], np.int64)
     if isinstance(query.near, tuple) and len(rows):
-        places = np.array([row[1:] for row in rows], np.float64)
+        places = np.array([row[1:3] for row in rows], np.float64)
         items = items[_kilometres(places, query.near) <= query.within]  # NaN, which is no place, is not
     return items
 

@@ -37,6 +37,11 @@ class Sqlite:
             raise DataError(f"{path}: cannot be opened ({error})", "Choose a folder that you may write to.") from error
         try:
             self._prepare()
+        except sqlite3.OperationalError as error:
+            self.close()
+            raise DataError(
+                f"{path}: cannot be used ({error})", "See that you may write to it and its folder."
+            ) from error
         except sqlite3.DatabaseError as error:
             self.close()
             raise DataError(f"{path}: no library ({error})", "Name the library's own file, or a new one.") from error
@@ -67,8 +72,9 @@ class Sqlite:
             try:
                 self.connection.execute("PRAGMA journal_mode = WAL")
                 return
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline:
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                if not busy or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
 

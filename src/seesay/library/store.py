@@ -25,7 +25,7 @@ from seesay.errors import UsageError
 from seesay.images.metadata import PhotoFacts
 from seesay.library.database import Database, Run
 from seesay.library.likeness import near_pairs
-from seesay.library.scan import FoundFile, Kind, Scan
+from seesay.library.scan import FoundFile, Kind, Scan, sidecar_names
 
 LEASE = 600.0
 """Seconds after which a claim is void whose process cannot be asked for."""
@@ -314,10 +314,12 @@ class Library:
         return [item for [item] in made]
 
     def caption_changed(self, item: int) -> None:
-        """Within a transaction: what follows from a caption that is another now. Its vectors were another's."""
+        """Within a transaction: what follows from a caption that is another now. Its vectors were another's; where
+        nobody tells the new one's, the next run does."""
         run = self.connection.execute
         run("DELETE FROM vectors WHERE item = ? AND kind = 'caption'", [item])
         [content] = run("SELECT content FROM items WHERE id = ?", [item]).fetchone()
+        run("UPDATE contents SET space = NULL WHERE id = ?", [content])
         _refresh_words(self.database, self.connection, content)
 
     def tell_caption_vector(self, item: int, caption: str, space: int, vector: NDArray[np.float32]) -> None:
@@ -325,6 +327,11 @@ class Library:
         with self.writing() as connection:
             if connection.execute("SELECT 1 FROM items WHERE id = ? AND caption = ?", [item, caption]).fetchone():
                 _update_item(self.database, connection, item, ItemTold(caption_vector=vector), space)
+                connection.execute(
+                    "UPDATE contents SET space = ? WHERE id = (SELECT i.content FROM items i JOIN vectors v "
+                    "ON v.item = i.id AND v.kind = 'image' AND v.space = ? WHERE i.id = ?)",
+                    [space, space, item],
+                )  # it lacks nothing now
 
     # ----------------------------------------------------------------------------------------------------------- spaces
 
@@ -347,7 +354,7 @@ class Library:
     def inside(self, places: Iterable[Path]) -> Callable[[Path], bool]:
         """Whether a file lies within these files and folders; anywhere, where none is named. Raises UsageError for one
         of which nothing is known: a slip of the finger would look like a folder in which there is nothing to do."""
-        paths = [path.absolute() for path in places]
+        paths = [Path(os.path.abspath(path)) for path in places]
         if paths:
             rows = self.rows(
                 "SELECT path FROM files UNION ALL SELECT path FROM folders UNION ALL SELECT path FROM writes"
@@ -432,16 +439,30 @@ def _join(connection: Run, found: FoundFile, content: Content) -> Status:
         )
         if before[0] == content.id:
             return "known"
+        _set_aside(connection, before[0])
         _delete_orphans(connection, before[0])
         if content.looked:
             _inherit(connection, content.id, _waiting(connection))
         return "copy" if others else "changed"
-    moved = connection.execute(
-        "DELETE FROM files WHERE id IN (SELECT id FROM files WHERE content = ? AND missing IS NOT NULL LIMIT 1)",
-        [content.id],
-    ).rowcount
+    query = "SELECT id, path FROM files WHERE content = ? AND missing IS NOT NULL"
+    gone = connection.execute(query, [content.id]).fetchall()
+    if gone:
+        identity, moved = max(gone, key=lambda one: os.path.basename(one[1]) == os.path.basename(path))
+        connection.execute("DELETE FROM files WHERE id = ?", [identity])
+        _writes_follow(connection, moved, path)
     connection.execute("INSERT INTO files (content, size, modified, sidecar, path) VALUES (?, ?, ?, ?, ?)", values)
-    return "moved" if moved else "copy" if others else "new"
+    return "moved" if gone else "copy" if others else "new"
+
+
+def _writes_follow(connection: Run, before: bytes, now: bytes) -> None:
+    """What was written of a photograph is its own where it moved, and its XMP file's where that moved with it."""
+    old, new = Path(os.fsdecode(before)), Path(os.fsdecode(now))
+    connection.execute("UPDATE writes SET path = ? WHERE path = ?", [now, before])
+    connection.execute("UPDATE writes SET target = ? WHERE target = ?", [now, before])
+    for was, name in zip(sidecar_names(old.name), sidecar_names(new.name), strict=True):
+        if not os.path.lexists(old.with_name(was)) and os.path.lexists(new.with_name(name)):
+            targets = [os.fsencode(new.with_name(name)), os.fsencode(old.with_name(was))]
+            connection.execute("UPDATE writes SET target = ? WHERE target = ? AND path = ?", [*targets, now])
 
 
 def _copies(connection: Run, content: int, path: bytes) -> bool:
@@ -465,6 +486,36 @@ def _delete_orphans(connection: Run, content: int | None = None) -> None:
     connection.execute(f"DELETE FROM contents WHERE id IN ({which})", values)
 
 
+def _set_aside(connection: Run, content: int) -> None:
+    """What a person wrote about a photograph, once more, to wait for `_inherit`: one of its files has other bytes now,
+    and the others keep it."""
+    query = f"SELECT i.id, i.version FROM items i JOIN contents c ON c.id = i.content WHERE c.id = ? AND {EVER_EDITED}"
+    for item, version in connection.execute(f"{query} AND NOT {ORPHAN}", [content]).fetchall():
+        [twin] = connection.execute(
+            "INSERT INTO contents (digest, kind, looked, likeness, space) "
+            "SELECT ?, kind, looked, likeness, space FROM contents WHERE id = ? RETURNING id",
+            [f"of {content}: {uuid4().hex}", content],
+        ).fetchone()
+        [copy] = connection.execute(
+            "INSERT INTO items (content, caption, score) SELECT ?, caption, score FROM items WHERE id = ? RETURNING id",
+            [twin, item],
+        ).fetchone()
+        numbers: dict[int | None, int] = {}
+        rows = connection.execute("SELECT id, earlier FROM captions WHERE item = ? ORDER BY id", [item]).fetchall()
+        for one, earlier in rows:
+            [numbers[one]] = connection.execute(
+                "INSERT INTO captions (item, caption, score, author, made, earlier) "
+                "SELECT ?, caption, score, author, made, ? FROM captions WHERE id = ? RETURNING id",
+                [copy, numbers.get(earlier), one],
+            ).fetchone()
+        connection.execute("UPDATE items SET version = ? WHERE id = ?", [numbers.get(version), copy])
+        connection.execute(
+            "INSERT INTO vectors (item, space, kind, vector) SELECT ?, space, kind, vector FROM vectors "
+            "WHERE item = ? AND kind = 'caption'",
+            [copy, item],
+        )
+
+
 def _waiting(connection: Run) -> list[Any]:
     """What a person wrote about photographs whose old content has no file any more: content, item, how it looked, and
     whether a person's caption is in force."""
@@ -485,11 +536,24 @@ def _inherit(connection: Run, content: int, waiting: list[Any]) -> None:
             old, source, other, by_person = one
             if likeness is not None and near_pairs([likeness, other]):
                 waiting.remove(one)
-                connection.execute("UPDATE captions SET item = ? WHERE item = ?", [item, source])
                 if by_person and not edited:
+                    connection.execute("UPDATE captions SET item = ? WHERE item = ?", [item, source])
                     _take_caption(connection, content, item, source)
                     edited = True
+                else:
+                    _take_versions(connection, item, source)
                 _delete_orphans(connection, old)
+
+
+def _take_versions(connection: Run, item: int, source: int) -> None:
+    """The versions of another item, unless they are here already, as where copies changed one after the other."""
+    query = "SELECT caption, author, made FROM captions WHERE item = ?"
+    here, others = (set(map(tuple, connection.execute(query, [one]).fetchall())) for one in (item, source))
+    if others <= here:
+        connection.execute("UPDATE items SET version = NULL WHERE id = ?", [source])
+        connection.execute("DELETE FROM captions WHERE item = ?", [source])
+    else:
+        connection.execute("UPDATE captions SET item = ? WHERE item = ?", [item, source])
 
 
 def _take_caption(connection: Run, content: int, item: int, source: int) -> None:

@@ -127,7 +127,11 @@ def open_matrix(connection: sqlite3.Connection, database: Path, space: int, kind
     with _locked(path) as file:
         whole = _bring_up(connection, file, path, row, (space, kind), newest, count)
     mapped = np.memmap(path, row, mode="r", shape=(whole,))
-    return Vectors(_newest_of(mapped["item"]), mapped["vector"], open_index(_index_of(path), mapped["vector"]))
+    items = _newest_of(mapped["item"])
+    if np.count_nonzero(items) > count:  # some were deleted, and nothing newer replaces them
+        alive = connection.execute("SELECT id FROM vectors WHERE space = ? AND kind = ?", [space, kind]).fetchall()
+        items[~np.isin(mapped["id"], np.array(alive, np.int64))] = 0
+    return Vectors(items, mapped["vector"], open_index(_index_of(path), mapped["vector"]))
 
 
 def bring_up_index(connection: sqlite3.Connection, database: Path, space: int, kind: Kind) -> None:
