@@ -628,6 +628,11 @@ def test_an_address_holds_no_secrets(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_an_address_must_be_one() -> None:
+    with pytest.raises(UsageError, match="is no address"):
+        Service.named("openai:x@http://[::1/v1")
+
+
 def test_there_is_nothing_to_fetch() -> None:
     with pytest.raises(ModelNotFound, match="nothing to fetch"):
         resolve("openai:gpt-4o-mini", Settings())

@@ -25,6 +25,7 @@ from seesay.blip.checkpoint import Checkpoint, interpolate_positions, read_check
 from seesay.blip.config import BlipConfig
 from seesay.blip.layout import shapes, shared
 from seesay.blip.model import Blip, from_checkpoint, to_arrays
+from seesay.blip.tensors import packed
 from seesay.errors import CheckpointError, MissingExtra
 
 TASKS = ["caption", "match", "answer"]
@@ -351,6 +352,16 @@ def test_compressed_small_model_is_small_and_close(tmp_path: Path) -> None:
         assert (error <= largest / 127 * 0.501).all(), name
     table = "vision_model.concepts.words"
     assert np.array_equal(checkpoint.weights[table], weights[table])
+
+
+def test_a_matrix_that_eight_bits_would_change_much_keeps_sixteen(tmp_path: Path) -> None:
+    """As the layer before the vocabulary, a few of whose weights are many times their row's others."""
+    ordinary = np.random.default_rng(0).normal(size=(64, 384)).astype(np.float32)
+    uneven = ordinary.copy()
+    uneven[:, 0] = 100.0
+    assert packed("w", ordinary)["w"].dtype == np.int8
+    assert packed("w", uneven).keys() == {"w"}
+    assert packed("w", uneven)["w"].dtype == np.float16
 
 
 def test_compressing_twice_changes_nothing(hub_model: Make, tmp_path: Path) -> None:

@@ -234,6 +234,17 @@ class TestVectors:
             indexed.caption_changed(others[-1])
         assert others[-1] in {hit.item for hit in searcher.search(Query(text="zeppelin", rerank=1)).hits}
 
+    def test_fewer_are_the_first_of_many(self, indexed: Library, load: Load) -> None:
+        """Also where the best is read again and found to be no match."""
+        with indexed.writing() as connection:
+            for item in range(1, 5):
+                connection.execute("UPDATE items SET caption = 'a zeppelin' WHERE id = ?", [item])
+                indexed.caption_changed(item)
+        searcher = Searcher(indexed, load("pretrain"))
+        many = searcher.search(Query(text="zeppelin", rerank=1, cut=1.0)).hits
+        assert many
+        assert searcher.search(Query(text="zeppelin", rerank=1, cut=1.0, limit=1)).hits == many[:1]
+
     def test_a_picture_finds_what_is_like_it(self, indexed: Library, album: Path, load: Load) -> None:
         model = load("pretrain")
         hits = Searcher(indexed, model).search(Query(like=album / "coffee.jpg")).hits

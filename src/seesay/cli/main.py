@@ -66,7 +66,8 @@ class Commands(click.Group):
             if ctx.params["debug"]:
                 raise
             click.echo(message(error), err=True)
-            ctx.exit(2 if isinstance(error, UsageError) else 1)
+            # of a search, 1 says that nothing matches
+            ctx.exit(2 if isinstance(error, UsageError) or ctx.invoked_subcommand == "search" else 1)
 
     def _with_owners(self, error: click.NoSuchOption, ctx: click.Context) -> click.NoSuchOption:
         """The error, with the commands that have the option: `seesay caption --style alt` means `describe`."""

@@ -31,7 +31,7 @@ DATES = ["%Y-%m-%d", "%Y-%m", "%Y", "%Y-%m-%dT%H:%M:%S"]
   seesay search invoice --output found.html
   seesay search sunset --format paths | xargs -d "\\n" cp -t sunsets/
 
-Exit status: 0 something was found, 1 nothing matches, 2 the command cannot be meant.
+Exit status: 0 something was found, 1 nothing matches, 2 it could not be looked for.
 """
 )
 @click.argument("words", nargs=-1, metavar="[WORDS]...")

@@ -51,6 +51,8 @@ REMEMBERED = 64
 WEIGHTS: Mapping[Part, float] = {"words": 0.2, "written": 5.0, "image": 1.0, "caption": 0.3, "match": 5.0}
 """What each ranking counts for: chosen by `bench/search.py`, on other captions than those that it reports on; but
 "written", which those photographs do not have, counts as much as what is read again."""
+LIMIT = 20
+"""Pictures that are shown, unless somebody asks for more or fewer."""
 EARTH = 6371.0
 """Kilometres from its centre."""
 
@@ -71,7 +73,7 @@ class Query:
     """Kilometres from there."""
     camera: str = ""
     """Part of the camera's name."""
-    limit: int = 20
+    limit: int = LIMIT
     rerank: int = AGAIN
     """How many of the best are read again; 0 for none."""
     cut: float = CUT
@@ -185,7 +187,7 @@ class Searcher:
         rankings = self._rankings(query, text, words, state, allowed, left_out)
         if not text and query.like is None:
             return self._by_date(query, allowed)
-        size = max(query.limit, query.rerank)
+        size = max(query.limit, query.rerank, LIMIT)  # fewer would be judged anew, and be other ones
         by_words = rankings.get("words", [])
         looked_at = {*_best_first(self._fused(rankings))[:size], *(item for item, _ in by_words[:size])}
         standing = self.library.database.standing(sorted(looked_at), words)
