@@ -37,8 +37,8 @@ LARGE_CONVOLUTION = 200_000
 """Values from which on a convolution is worth int8. EfficientNet-Lite2's early and depthwise ones are small and take it
 badly: all int8, its maps of 40 photos have a mean cosine of 0.990 with the exact ones; so, 0.9994 for 1.5 MB more."""
 MOST_LOST = 0.01
-"""Of a weight's norm. Most matrices lose 0.006; the layer before the vocabulary, a few of whose weights are twenty times
-their row's others, 0.013, and every score hangs on it."""
+"""Of a weight's norm. Most matrices lose 0.006; the layer before the vocabulary, a few of whose weights are twenty
+times their row's others, 0.013, and every score hangs on it."""
 SCALE = ".scale"  # ending of the name that holds an int8 weight's scales
 
 
