@@ -19,6 +19,7 @@ from seesay.describe import Describer
 from seesay.errors import DataError, ImageError
 from seesay.library import Indexer, Library
 from seesay.library.migrations import FIRST, MIGRATIONS, _statements
+from seesay.library.store import exists
 
 Load = Callable[[str], Describer]
 
@@ -269,6 +270,11 @@ def test_a_library_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> Non
     with pytest.raises(DataError, match="cannot be used"):
         Library(tmp_path / "l.db")
     assert time.monotonic() - begun < 20
+
+
+def test_where_nobody_may_look_there_is_no_library(tmp_path: Path) -> None:
+    """As in another user's folder; what root cannot look for is a name that no disk has."""
+    assert not exists(tmp_path / ("n" * 300))
 
 
 def test_a_library_of_the_first_version_is_brought_up(tmp_path: Path) -> None:

@@ -391,7 +391,7 @@ def exists(place: str | Path) -> bool:
         from seesay.library.postgres import has_library
 
         return has_library(str(place))
-    return Path(place).exists()
+    return os.path.exists(place)
 
 
 def shown(place: str | Path) -> str:
