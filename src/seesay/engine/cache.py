@@ -67,7 +67,7 @@ def _publish(place: Path, convert: Callable[[Path], None], replace: bool) -> Non
         raise ModelError(
             f"The converted model cannot be stored in {place.parent}: {error.strerror or error}",
             "Free some space there, or name another folder in SEESAY_CACHE."
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             else "Name a folder that you may write to in SEESAY_CACHE.",
         ) from error
     finally:
