@@ -10,7 +10,6 @@ Beside the output `clean-*.tar` stands the folder `clean.capfilt`:
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 from collections.abc import Iterator
@@ -167,8 +166,7 @@ def pieces(source: str) -> list[str]:
     elif Path(path).exists():
         found = [path]
     else:
-        named = expand_braces(path)
-        found = [one for name in named for one in (matching(name) if glob.has_magic(name) else [name])]
+        found = [one for name in expand_braces(path) for one in matching(name)]
         if missing := [one for one in found if not Path(one).exists()]:
             raise DataError(f"{missing[0]}: no such file or folder", "Check the path.")
     if not found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -87,7 +86,7 @@ def _of_split(examples: Iterator[Example], source: str, wanted: list[str]) -> It
 def _files(name: str) -> list[str]:
     """All files that a name stands for. Raises DataError where one is missing."""
     patterns = [name] if Path(name).is_file() else expand_braces(name)
-    found = [path for one in patterns for path in (matching(one) if glob.has_magic(one) else [one])]
+    found = [path for one in patterns for path in matching(one)]
     missing = [path for path in found if not Path(path).is_file()] or ([] if found else [name])
     if missing:
         raise DataError(f"{missing[0]}: no such file or folder", "check the path")

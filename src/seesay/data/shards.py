@@ -55,7 +55,7 @@ def shard_paths(shards: str | Path) -> list[Path]:
         found = [str(path) for path in Path(pattern).iterdir() if path.name.lower().endswith(TARS)]
     else:
         names = [pattern] if Path(pattern).is_file() else expand_braces(pattern)
-        found = [path for name in names for path in (matching(name) if glob.has_magic(name) else [name])]
+        found = [path for name in names for path in matching(name)]
         if missing := [path for path in found if not Path(path).is_file()]:
             raise DataError(f"{missing[0]}: no such shard", "check the name, or the range in braces")
     if not found:
@@ -64,8 +64,8 @@ def shard_paths(shards: str | Path) -> list[Path]:
 
 
 def matching(pattern: str) -> list[str]:
-    """What a glob finds, in natural order. A file or a folder of that very name stands for itself."""
-    if os.path.lexists(pattern):
+    """What a glob finds, in natural order. A name that is no pattern, or of a file or folder, stands for itself."""
+    if not glob.has_magic(pattern) or os.path.lexists(pattern):
         return [pattern]
     folder, name = os.path.split(pattern)
     if os.path.isdir(folder):
